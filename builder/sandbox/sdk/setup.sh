@@ -93,7 +93,7 @@ grep -q '_clamp_mtime)' "${site}/gpkg.py"
 grep -q "environ\['SOURCE_DATE_EPOCH'\]" "${site}/package/ebuild/doebuild.py"
 ! grep -q 'datetime\.now()' "${site}/gpkg.py"
 : > /usr/share/portage/config/repos.conf
-mkdir -p /etc/portage /build /run/portage /run/compile-slots
+mkdir -p /etc/portage /build /run/portage /run/compile-slots /var/lib/portage /var/cache/edb
 
 # --- what the SDK provides, told to Portage as installed packages ---------------
 # has_version sees only the package database, so package.provided would not do.

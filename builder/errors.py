@@ -1,0 +1,109 @@
+"""Errors: the one exception type of the whole program, and its exit codes.
+
+Every failure that a user can meet is a `ColvertError`: what went wrong, where, and what to
+do next. Tests assert on `code`; the text may change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Exit(IntEnum):
+    """Exit codes, documented in `docs/reference/exit-codes.md`."""
+
+    OK = 0
+    BUILD = 1
+    INPUT = 2
+    INTERRUPTED = 130
+
+
+class Code(StrEnum):
+    """Stable names of the ways to fail; the part before the dot says whose fault it is."""
+
+    MANIFEST_SYNTAX = "input.manifest-syntax"
+    MANIFEST_INVALID = "input.manifest-invalid"
+    INCLUDE_MISSING = "input.include-missing"
+    INCLUDE_CYCLE = "input.include-cycle"
+    OVERLAY_MISSING = "input.overlay-missing"
+    UNRESOLVABLE = "input.unresolvable"
+    UNKNOWN_PACKAGE = "input.unknown-package"
+    UNKNOWN_TARGET = "input.unknown-target"
+    USAGE = "input.usage"
+    HOST_TOOL = "input.host-tool-missing"
+    NO_USERNS = "input.no-user-namespaces"
+    NO_SPACE = "input.no-space"
+    BUSY = "input.busy"
+    NOT_BUILT = "input.not-built"
+    FETCH_FAILED = "build.fetch-failed"
+    WRONG_DIGEST = "build.wrong-digest"
+    COMMAND_FAILED = "build.command-failed"
+    PACKAGE_FAILED = "build.package-failed"
+    SDK_FAILED = "build.sdk-failed"
+    STORE_CORRUPT = "build.store-corrupt"
+    IMAGE_INVALID = "build.image-invalid"
+    TOO_LARGE = "build.too-large"
+    BOOT_FAILED = "build.boot-failed"
+
+    @property
+    def exit(self) -> Exit:
+        return Exit.INPUT if self.value.startswith("input.") else Exit.BUILD
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a text file; line and column count from 1, 0 means the whole file."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+
+
+class ColvertError(Exception):
+    """One failure: `what` happened, `where`, and the next thing to do (`hint`).
+
+    `detail` holds lines that explain it, such as the end of a log; `others` the further
+    errors found in the same go, so that all mistakes of one file are told at once.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        what: str,
+        *,
+        where: Location | None = None,
+        hint: str = "",
+        detail: Iterable[str] = (),
+        others: Iterable[ColvertError] = (),
+    ) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.where = where
+        self.hint = hint
+        self.detail = tuple(detail)
+        self.others = tuple(others)
+
+    @property
+    def exit(self) -> Exit:
+        return self.code.exit
+
+    def lines(self) -> list[str]:
+        """The message as a terminal shows it."""
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        out = [head, *(f"  | {line}" for line in self.detail)]
+        if self.hint:
+            out.append(f"  try: {self.hint}")
+        for other in self.others:
+            out.extend(other.lines())
+        return out
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())

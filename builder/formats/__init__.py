@@ -1,0 +1,1 @@
+"""Formats: file formats and the SDK's tools that write them."""

@@ -1,0 +1,1 @@
+"""Machine: boots an image under QEMU, for  and for the tests."""

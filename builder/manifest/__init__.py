@@ -1,0 +1,1 @@
+"""Manifest: the typed model of an operating system, loaded with source positions."""

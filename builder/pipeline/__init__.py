@@ -1,0 +1,1 @@
+"""Pipeline: stages, keys, the store and progress; knows nothing of operating systems."""

@@ -1,0 +1,1 @@
+"""Platforms: where a disk runs; one module and one template folder each."""

@@ -1,0 +1,1 @@
+"""Stages: one module per arrow from manifest to platform image."""
