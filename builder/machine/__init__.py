@@ -1,1 +1,1 @@
-"""Machine: boots an image under QEMU, for  and for the tests."""
+"""Machine: boots an image under QEMU, for `colvert run` and for the tests."""
