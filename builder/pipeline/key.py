@@ -1,0 +1,66 @@
+"""Keys: digests of values, files and trees; the names under which the store keeps things.
+
+All digests are SHA-256 in lower-case hexadecimal. A value's digest is that of its canonical
+JSON (sorted keys, no white space, UTF-8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def canonical(value: Json) -> bytes:
+    """The one byte string that stands for a JSON value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_value(value: Json) -> str:
+    return digest_bytes(canonical(value))
+
+
+def digest_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below `root` as (relative path, entry), each directory sorted by name."""
+
+    def below(directory: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        with os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                yield prefix + entry.name, entry
+                if entry.is_dir(follow_symlinks=False):
+                    yield from below(entry.path, f"{prefix}{entry.name}/")
+
+    yield from below(str(root), "")
+
+
+def digest_tree(root: Path) -> str:
+    """Digest of a directory: names, types, permission bits, contents and link targets.
+
+    Owners and times do not count: the sandbox has one owner, and times are clamped
+    wherever they would reach an output.
+    """
+    lines = hashlib.sha256()
+    for name, entry in walk(root):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            what = f"link {os.readlink(entry.path)}"
+        elif stat.S_ISDIR(mode):
+            what = f"dir {stat.S_IMODE(mode):o}"
+        else:
+            what = f"file {stat.S_IMODE(mode):o} {digest_file(Path(entry.path))}"
+        lines.update(f"{what}\0{name}\0".encode("utf-8", "surrogateescape"))
+    return lines.hexdigest()

@@ -1,0 +1,138 @@
+"""SDK: the pinned Debian root in which everything is compiled and assembled.
+
+Made once from `recipe/`, read-only afterwards, replaced by making another beside it. Its
+identity (every Debian package's version and the recipe itself) is part of every key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code, ColvertError
+from builder.pipeline.events import Event, Events, Kind
+from builder.pipeline.key import digest_file, digest_tree, digest_value
+from builder.pipeline.lock import held
+from builder.pipeline.store import discard
+from builder.sandbox.home import Home
+from builder.sandbox.run import Bind, Sandbox, hand_over, require, run, sandbox_id
+
+RECIPE = Path(__file__).parent / "recipe"
+SUITE = "trixie"
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """A finished SDK."""
+
+    root: Path
+    id: str
+
+    def sandbox(self, *binds: Bind, tmpfs: Sequence[str] = (), network: bool = False) -> Sandbox:
+        """The sandbox of a tool: this SDK read-only, and what is bound for it."""
+        return Sandbox(self.root, tuple(binds), tuple(tmpfs), network=network)
+
+    @property
+    def mirror(self) -> str:
+        """The Debian mirror that this SDK came from, out of its apt configuration."""
+        for line in (self.root / "etc/apt/sources.list").read_text().splitlines():
+            words = [word for word in line.split() if not word.startswith("[")]
+            if len(words) > 2 and words[0] == "deb" and words[2] == SUITE:
+                return words[1].rstrip("/")
+        raise ColvertError(Code.SDK_FAILED, "the SDK's apt configuration names no mirror", hint="colvert sdk rebuild")
+
+
+def recipe_digest() -> str:
+    """Digest of everything of ours that decides what the SDK is."""
+    return digest_value({"suite": SUITE, "recipe": digest_tree(RECIPE)})
+
+
+def find_sdk(home: Home) -> Sdk | None:
+    """The SDK of the present recipe, if it has been made."""
+    path = home.sdk / recipe_digest()[:16]
+    try:
+        record = json.loads((path / "sdk.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return Sdk(path / "root", record["id"])
+
+
+def ensure_sdk(home: Home, events: Events) -> Sdk:
+    """The SDK of the present recipe, made now if need be (about two minutes, 1 GB)."""
+    found = find_sdk(home)
+    if found is not None:
+        return found
+    with held(home.sdk / "lock"):
+        return find_sdk(home) or _make(home, events)
+
+
+def _make(home: Home, events: Events) -> Sdk:
+    def tell(phase: str) -> None:
+        events.emit(Event(kind=Kind.PHASE, stage="sdk", label=SUITE, phase=phase))
+
+    events.emit(Event(kind=Kind.STARTED, stage="sdk", label=SUITE))
+    work = home.sdk / f"tmp-{uuid.uuid4().hex}"
+    root, inputs = hand_over(work / "root"), work / "inputs"
+    inputs.mkdir()
+    try:
+        tell("portage")
+        _portage_sdist(inputs)
+        for name in ("setup.sh", "provided.txt"):
+            (inputs / name).write_bytes((RECIPE / name).read_bytes())
+        tell("debian")
+        _debian(work)
+        tell("set up")
+        box = Sandbox(root, (Bind(inputs, "/inputs"),), writable_root=True)
+        run(["/bin/bash", "/inputs/setup.sh"], sandbox=box, log=home.sdk / "setup.log", code=Code.SDK_FAILED)
+        packages = digest_file(root / "etc/sdk-packages")
+        identity = digest_value({"recipe": recipe_digest(), "packages": packages})
+        (work / "sdk.json").write_text(json.dumps({"id": identity, "suite": SUITE}))
+        final = home.sdk / recipe_digest()[:16]
+        discard(final)
+        work.rename(final)
+    finally:
+        discard(work)
+    events.emit(Event(kind=Kind.FINISHED, stage="sdk", label=SUITE))
+    return Sdk(final / "root", identity)
+
+
+def package_names() -> list[str]:
+    """The Debian packages that the recipe asks for."""
+    lines = (RECIPE / "packages.txt").read_text().splitlines()
+    return [word for line in lines if not line.startswith("#") for word in line.split()]
+
+
+def _debian(work: Path) -> None:
+    """Debian's root by mmdebstrap, as a tar, unpacked so that the sandbox's id owns it all."""
+    archive = work / "root.tar"
+    options = ["--variant=minbase", "--format=tar", f"--include={','.join(package_names())}"]
+    options += ['--aptopt=Apt::Install-Recommends "false"']
+    mode = "--mode=root" if os.geteuid() == 0 else "--mode=unshare"
+    tool = require("mmdebstrap", "mmdebstrap")
+    mirror = os.environ.get("COLVERT_MIRROR")
+    run(
+        [tool, mode, *options, SUITE, archive, *([mirror] if mirror else [])],
+        log=work.parent / "debian.log",
+        code=Code.SDK_FAILED,
+    )
+    tar = ["tar", "-C", work / "root", "-xf", archive, "--no-same-owner", "--exclude=./dev/*"]
+    uid = sandbox_id()
+    if uid is not None:
+        tar = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *tar]
+    run(tar, code=Code.SDK_FAILED)
+    archive.unlink()
+
+
+def _portage_sdist(inputs: Path) -> None:
+    """Portage's sdist from the Python package index, checked against the recipe's hash."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps", "--no-binary", "portage", "--require-hashes", "-r", str(RECIPE / "portage.lock")]
+    passed = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTP", "http"))}
+    run([*pip, "--dest", inputs], env=passed, code=Code.SDK_FAILED)
+    (sdist,) = inputs.glob("portage-*.tar.gz")
+    sdist.rename(inputs / "portage.tar.gz")
