@@ -25,7 +25,8 @@ _COLVERT_TOOLCHAIN_ECLASS=1
 # @DESCRIPTION:
 # Set to any value by packages that come before the C library.
 if [[ -z ${COLVERT_NO_LIBC} ]]; then
-	DEPEND="sys-libs/glibc sys-devel/gcc-runtime"
+	# The C library's headers include the kernel's.
+	DEPEND="sys-kernel/linux-headers sys-libs/glibc sys-devel/gcc-runtime"
 	RDEPEND="sys-libs/glibc"
 fi
 
