@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,10 +191,8 @@ class Store:
                 self._lease_fd = os.open(self._lease, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
                 fcntl.flock(self._lease_fd, fcntl.LOCK_EX)
             os.write(self._lease_fd, f"{key}\n".encode())
-        try:
+        with suppress(OSError):
             os.utime(self._path(key))
-        except OSError:
-            pass
 
     def _leased(self) -> set[str]:
         keys: set[str] = set()

@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -107,7 +107,9 @@ def require(tool: str, package: str) -> str:
     """The full path of a host program, or an error naming the package that has it."""
     found = shutil.which(tool)
     if found is None:
-        raise ColvertError(Code.HOST_TOOL, f"the program {tool} is missing", hint=f"apt-get install {package}")
+        raise ColvertError(
+            Code.HOST_TOOL, f"the program {tool} is missing", hint=f"apt-get install {package}"
+        )
     return found
 
 
@@ -174,14 +176,24 @@ def run(
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             stop(process)
-            raise _failure(prepared, argv, f"did not end within {timeout:.0f} s", _tail(log, b""), code) from None
+            raise _failure(
+                prepared, argv, f"did not end within {timeout:.0f} s", _tail(log, b""), code
+            ) from None
     if process.returncode and check:
-        raise _failure(prepared, argv, f"failed ({_status(process.returncode)})", _tail(log, (err or b"") or (out or b"")), code)
+        raise _failure(
+            prepared,
+            argv,
+            f"failed ({_status(process.returncode)})",
+            _tail(log, (err or b"") or (out or b"")),
+            code,
+        )
     return Result(process.returncode, (out or b"").decode("utf-8", "replace"))
 
 
 @contextmanager
-def start(prepared: Command, *, log: Path | None = None, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+def start(
+    prepared: Command, *, log: Path | None = None, stdin: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program in a process group of its own; whatever happens, none of it stays behind."""
     sink: IO[bytes] | int = log.open("ab") if log is not None else subprocess.PIPE
     try:
@@ -212,10 +224,8 @@ def start(prepared: Command, *, log: Path | None = None, stdin: bool = False) ->
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Kill a started program with everything in its process group, and reap it."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -231,5 +241,7 @@ def _tail(log: Path | None, output: bytes) -> list[str]:
     return output.decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
 
 
-def _failure(prepared: Command, argv: Sequence[str | Path], what: str, tail: list[str], code: Code) -> ColvertError:
+def _failure(
+    prepared: Command, argv: Sequence[str | Path], what: str, tail: list[str], code: Code
+) -> ColvertError:
     return ColvertError(code, f"{argv[0]} {what}", detail=tail, hint=prepared.pasteable())

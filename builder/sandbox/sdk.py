@@ -44,7 +44,9 @@ class Sdk:
             words = [word for word in line.split() if not word.startswith("[")]
             if len(words) > 2 and words[0] == "deb" and words[2] == SUITE:
                 return words[1].rstrip("/")
-        raise ColvertError(Code.SDK_FAILED, "the SDK's apt configuration names no mirror", hint="colvert sdk rebuild")
+        raise ColvertError(
+            Code.SDK_FAILED, "the SDK's apt configuration names no mirror", hint="colvert sdk rebuild"
+        )
 
 
 def recipe_digest() -> str:
@@ -120,7 +122,15 @@ def _debian(work: Path) -> None:
         log=work.parent / "debian.log",
         code=Code.SDK_FAILED,
     )
-    tar = ["tar", "-C", work / "root", "-xf", archive, "--no-same-owner", "--exclude=./dev/*"]
+    tar: list[str | Path] = [
+        "tar",
+        "-C",
+        work / "root",
+        "-xf",
+        archive,
+        "--no-same-owner",
+        "--exclude=./dev/*",
+    ]
     uid = sandbox_id()
     if uid is not None:
         tar = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *tar]
@@ -132,7 +142,9 @@ def _portage_sdist(inputs: Path) -> None:
     """Portage's sdist from the Python package index, checked against the recipe's hash."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     pip += ["--no-deps", "--no-binary", "portage", "--require-hashes", "-r", str(RECIPE / "portage.lock")]
-    passed = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTP", "http"))}
+    passed = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTP", "http"))
+    }
     run([*pip, "--dest", inputs], env=passed, code=Code.SDK_FAILED)
     (sdist,) = inputs.glob("portage-*.tar.gz")
     sdist.rename(inputs / "portage.tar.gz")

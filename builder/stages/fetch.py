@@ -1,0 +1,263 @@
+"""Fetch: sources from the first place that has them, checked before anything reads them.
+
+Each distfile is looked for in the given mirrors (folders, or addresses laid out as
+GENTOO_MIRRORS), then at its SRC_URI in order; `mirror://debian/` is the SDK's own Debian
+mirror. A broken download is resumed. A file enters `distfiles/` by a rename, after its
+size, BLAKE2B and SHA512 agree with the overlay's Manifest; nothing else ever gets there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import urllib3
+
+from builder.errors import Code, ColvertError, Location
+from builder.pipeline.events import Event, Events, Kind
+from builder.pipeline.lock import held
+
+AT_ONCE = 6
+CHUNK = 1 << 18
+TIMEOUT = urllib3.Timeout(connect=10, read=60)
+
+
+@dataclass(frozen=True)
+class Distfile:
+    """A source as the overlay's Manifest pins it (PMS has no more than GLEP 74 here)."""
+
+    name: str
+    size: int
+    blake2b: str
+    sha512: str
+    uris: tuple[str, ...]
+    where: Location
+
+
+def read_manifest(path: Path) -> dict[str, tuple[int, dict[str, str], int]]:
+    """A Manifest's DIST lines (GLEP 74): name -> (size, hash name -> hex digest, line)."""
+    found: dict[str, tuple[int, dict[str, str], int]] = {}
+    if not path.exists():
+        return found
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        words = line.split()
+        if not words or words[0] != "DIST":
+            continue
+        if len(words) < 5 or len(words) % 2 == 0 or not words[2].isdigit():
+            raise ColvertError(
+                Code.WRONG_DIGEST,
+                "not a DIST line",
+                where=Location(str(path), number),
+                hint="colvert digest writes it",
+            )
+        found[words[1]] = (int(words[2]), dict(zip(words[3::2], words[4::2], strict=True)), number)
+    return found
+
+
+def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distfile]:
+    """What a package needs, with its digests; an error where the Manifest lacks one."""
+    pinned = read_manifest(manifest)
+    out = []
+    for name, uris in wanted.items():
+        if name not in pinned:
+            raise ColvertError(
+                Code.WRONG_DIGEST,
+                f"{name} is not in the Manifest",
+                where=Location(str(manifest)),
+                hint=f"colvert digest {manifest.parent.parent.name}/{manifest.parent.name}",
+            )
+        size, hashes, line = pinned[name]
+        missing = {"BLAKE2B", "SHA512"} - set(hashes)
+        if missing:
+            raise ColvertError(
+                Code.WRONG_DIGEST,
+                f"{name} lacks {' and '.join(missing)}",
+                where=Location(str(manifest), line),
+            )
+        out.append(
+            Distfile(
+                name, size, hashes["BLAKE2B"], hashes["SHA512"], tuple(uris), Location(str(manifest), line)
+            )
+        )
+    return out
+
+
+def matches(path: Path, wanted: Distfile) -> bool:
+    """Whether a file is exactly the one pinned."""
+    if path.stat().st_size != wanted.size:
+        return False
+    blake2b, sha512 = hashlib.blake2b(), hashlib.sha512()
+    with path.open("rb") as stream:
+        while block := stream.read(CHUNK):
+            blake2b.update(block)
+            sha512.update(block)
+    return blake2b.hexdigest() == wanted.blake2b and sha512.hexdigest() == wanted.sha512
+
+
+class Fetcher:
+    """Fetches distfiles into one directory; remembers hosts that did not answer."""
+
+    def __init__(self, directory: Path, debian: str, events: Events, mirrors: Iterable[str] = ()) -> None:
+        self.directory = directory
+        self.debian = debian
+        self.events = events
+        self.mirrors = tuple(mirrors)
+        self._dead: set[str] = set()
+        self._mutex = threading.Lock()
+        self._verified: set[str] = set()
+        proxy = os.environ.get("http_proxy") or os.environ.get("HTTP_PROXY")
+        retries = urllib3.Retry(total=2, connect=1, backoff_factor=0.5)
+        self._http: urllib3.PoolManager = (
+            urllib3.ProxyManager(proxy, retries=retries) if proxy else urllib3.PoolManager(retries=retries)
+        )
+
+    def fetch_all(self, wanted: Iterable[Distfile]) -> None:
+        """Fetch everything that is missing, several at once; all failures are told together."""
+        todo = {item.name: item for item in wanted if not self.have(item)}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            errors = [error for error in pool.map(self._try, todo.values()) if error is not None]
+        if errors:
+            first = errors[0]
+            raise ColvertError(
+                first.code,
+                first.what,
+                where=first.where,
+                hint=first.hint,
+                detail=first.detail,
+                others=errors[1:],
+            )
+
+    def path(self, wanted: Distfile) -> Path:
+        return self.directory / wanted.name
+
+    def have(self, wanted: Distfile) -> bool:
+        """Whether the file is there and right (checked once per process)."""
+        path = self.path(wanted)
+        if wanted.sha512 in self._verified and path.exists():
+            return True
+        if not path.exists() or not matches(path, wanted):
+            return False
+        self._verified.add(wanted.sha512)
+        return True
+
+    def _try(self, wanted: Distfile) -> ColvertError | None:
+        try:
+            self.fetch(wanted)
+        except ColvertError as error:
+            return error
+        return None
+
+    def fetch(self, wanted: Distfile) -> Path:
+        """Fetch one file; raises FETCH_FAILED or WRONG_DIGEST with what each place answered."""
+        with held(self.directory / ".locks" / wanted.name):
+            if self.have(wanted):
+                return self.path(wanted)
+            part = self.directory / f".{wanted.name}.part"
+            answers: list[str] = []
+            wrong = False
+            for uri in self.places(wanted):
+                answer = self._from(uri, part, wanted)
+                if answer:
+                    answers.append(f"{uri}: {answer}")
+                    continue
+                if matches(part, wanted):
+                    part.chmod(0o644)
+                    part.replace(self.path(wanted))
+                    self._verified.add(wanted.sha512)
+                    return self.path(wanted)
+                wrong = True
+                answers.append(f"{uri}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)")
+                part.unlink()
+        if wrong:
+            raise ColvertError(
+                Code.WRONG_DIGEST,
+                f"{wanted.name} has another digest than the Manifest pins; it was not unpacked",
+                where=wanted.where,
+                detail=answers,
+                hint="if upstream changed it on purpose: colvert digest",
+            )
+        raise ColvertError(
+            Code.FETCH_FAILED,
+            f"no place has {wanted.name}",
+            where=wanted.where,
+            detail=answers,
+            hint="name another mirror with --distfile-mirror, or a newer version in the ebuild",
+        )
+
+    def places(self, wanted: Distfile) -> Iterator[str]:
+        """Where to look, in order."""
+        for mirror in self.mirrors:
+            base = mirror.rstrip("/")
+            if "://" not in mirror:
+                yield str(Path(base) / wanted.name)
+            else:
+                yield f"{base}/distfiles/{quote(wanted.name)}"
+                # GLEP 75: the default layout of Gentoo's mirrors since 2019
+                prefix = hashlib.blake2b(wanted.name.encode()).hexdigest()[:2]
+                yield f"{base}/distfiles/{prefix}/{quote(wanted.name)}"
+        for uri in wanted.uris:
+            yield (
+                uri.replace("mirror://debian", self.debian, 1) if uri.startswith("mirror://debian/") else uri
+            )
+
+    def _from(self, uri: str, part: Path, wanted: Distfile) -> str:
+        """Download into `part`, going on where it ended; returns why not, or an empty string."""
+        if "://" not in uri:
+            try:
+                shutil.copyfile(uri, part)
+            except OSError as error:
+                return error.strerror or str(error)
+            return ""
+        host = urlsplit(uri).netloc
+        if urlsplit(uri).scheme not in ("http", "https"):
+            return "not an http address"
+        if host in self._dead:
+            return "host did not answer before"
+        try:
+            return self._download(uri, part, wanted)
+        except urllib3.exceptions.MaxRetryError as error:
+            with self._mutex:
+                self._dead.add(host)
+            return f"host does not answer ({type(error.reason).__name__})"
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return f"broken off ({type(error).__name__})"
+
+    def _download(self, uri: str, part: Path, wanted: Distfile) -> str:
+        done = part.stat().st_size if part.exists() else 0
+        if done > wanted.size:
+            part.unlink()
+            done = 0
+        if done == wanted.size:
+            return ""
+        headers = {"Range": f"bytes={done}-"} if done else {}
+        answer = self._http.request("GET", uri, headers=headers, preload_content=False, timeout=TIMEOUT)
+        try:
+            if answer.status == 416:
+                part.unlink()
+                return "cannot be resumed"
+            if answer.status not in (200, 206):
+                return f"HTTP {answer.status}"
+            with part.open("ab" if answer.status == 206 else "wb") as sink:
+                for block in answer.stream(CHUNK):
+                    sink.write(block)
+                    if sink.tell() > wanted.size:
+                        break
+                    self.events.emit(
+                        Event(
+                            kind=Kind.TRANSFER,
+                            stage="fetch",
+                            label=wanted.name,
+                            done=sink.tell(),
+                            total=wanted.size,
+                        )
+                    )
+        finally:
+            answer.release_conn()
+        return "" if part.stat().st_size >= wanted.size else "truncated"

@@ -1,0 +1,1 @@
+"""Portage, inside the SDK: its configuration, the resolver script and the build script."""

@@ -1,0 +1,22 @@
+#!/bin/bash
+# Builds one ebuild inside the sandbox and lays its result out in /build/out:
+#   package.gpkg.tar   the binary package
+#   image/             its files
+#   vdb/               what Portage's package database holds of it
+# usage: build.sh EBUILD CATEGORY PF
+set -euo pipefail
+ebuild=$1 category=$2 pf=$3
+
+ebuild --color=n "${ebuild}" package
+
+mapfile -t found < <(find "/build/binpkgs/${category}" -name "${pf}*.gpkg.tar")
+if (( ${#found[@]} != 1 )); then
+	echo "expected one binary package of ${category}/${pf}, found ${#found[@]}" >&2
+	exit 1
+fi
+out=/build/out
+mv "${found[0]}" "${out}/package.gpkg.tar"
+mkdir -p "${out}/image" "${out}/vdb"
+inner() { tar -xOf "${out}/package.gpkg.tar" "${pf}/$1.tar.zst" | tar --zstd -xf - -C "${out}" --strip-components=1 "${@:2}"; }
+inner image --transform 's,^\./*,,' -C "${out}/image"
+inner metadata -C "${out}/vdb"
