@@ -1,0 +1,136 @@
+"""Machine: which accelerator QEMU uses; KVM only after it has proved to work here.
+
+/dev/kvm may exist, open, and still fail at the first instruction a firmware uses (nested and
+paravirtualised KVM do). So the firmware itself is booted once under KVM with a time limit;
+the answer is kept per boot of the host, since only a reboot or another QEMU changes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from builder.sandbox.run import Bind, Sandbox, command, run, start
+
+KVM_DEVICE = Path("/dev/kvm")
+PROBE_SECONDS = 10.0
+FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+FIRMWARE_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+# the boot manager speaks last, after all of the firmware has run; with nothing to boot it says so
+BOOT_MANAGER = b"BdsDxe"
+
+
+class Accel(StrEnum):
+    """How QEMU runs the guest's instructions."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+    def options(self) -> tuple[str, ...]:
+        return ("-accel", "kvm" if self is Accel.KVM else "tcg,thread=multi")
+
+    def cpu(self) -> str:
+        return "host" if self is Accel.KVM else "max"
+
+    def binds(self) -> tuple[Bind, ...]:
+        """The devices a sandbox must show for it."""
+        return (Bind(KVM_DEVICE, str(KVM_DEVICE), device=True),) if self is Accel.KVM else ()
+
+    def own_identity(self) -> bool:
+        """Whether QEMU keeps the caller's identity, which alone may open the device."""
+        return self is Accel.KVM
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The accelerator to use, and why."""
+
+    accel: Accel
+    reason: str
+
+
+def choose(sdk: Path, state: Path) -> Choice:
+    """KVM if it is proved to work, else TCG; asks the machine at most once per boot."""
+    if not KVM_DEVICE.exists():
+        return Choice(Accel.TCG, "no /dev/kvm")
+    if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
+        return Choice(Accel.TCG, "no permission to open /dev/kvm")
+    key = _key(sdk)
+    cache = state / "kvm.json"
+    if (known := _cached(cache, key)) is not None:
+        return known
+    choice = probe(sdk)
+    _remember(cache, key, choice)
+    return choice
+
+
+def probe(sdk: Path, seconds: float = PROBE_SECONDS) -> Choice:
+    """Boot the firmware under KVM up to its boot manager, within the time limit."""
+    sandbox = Sandbox(root=sdk, binds=Accel.KVM.binds(), own_identity=Accel.KVM.own_identity())
+    with tempfile.TemporaryDirectory(prefix="colvert-kvm-") as directory:
+        log = Path(directory, "console.log")
+        with start(command(_probe_argv(), sandbox=sandbox), log=log) as process:
+            end = time.monotonic() + seconds
+            while BOOT_MANAGER not in (said := log.read_bytes()):
+                if process.poll() is not None:
+                    said = log.read_bytes()
+                    break
+                if time.monotonic() >= end:
+                    return Choice(Accel.TCG, f"KVM did not run the firmware within {seconds:.0f} s")
+                time.sleep(0.05)
+    if BOOT_MANAGER in said:
+        return Choice(Accel.KVM, "the firmware ran under KVM")
+    return Choice(Accel.TCG, "KVM failed: " + _complaint(said))
+
+
+def _probe_argv() -> list[str]:
+    return [
+        "qemu-system-x86_64",
+        *("-nodefaults", "-no-user-config", "-machine", "q35,smm=off"),
+        *Accel.KVM.options(),
+        *("-cpu", Accel.KVM.cpu(), "-smp", "2", "-m", "256", "-display", "none", "-no-reboot"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
+        # snapshot: the variables are written to, the SDK is not
+        *("-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={FIRMWARE_VARS}"),
+        *("-serial", "stdio"),
+    ]
+
+
+def _complaint(said: bytes) -> str:
+    """The first line of QEMU's own that says why."""
+    lines = said.decode("utf-8", "replace").splitlines()
+    blaming = [line.strip() for line in lines if "rror" in line or "ssertion" in line or "qemu" in line]
+    return blaming[0] if blaming else "QEMU ended without a word"
+
+
+def _key(sdk: Path) -> dict[str, str]:
+    """What the answer depends on."""
+    version = run(["qemu-system-x86_64", "--version"], sandbox=Sandbox(root=sdk)).stdout.splitlines()[0]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {"boot": boot, "kernel": platform.release(), "qemu": version, "user": str(os.geteuid())}
+
+
+def _cached(cache: Path, key: dict[str, str]) -> Choice | None:
+    try:
+        entry = json.loads(cache.read_text())
+        if entry["key"] == key:
+            return Choice(Accel(entry["accel"]), str(entry["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, half written by another version, whatever: the probe is cheap
+    return None
+
+
+def _remember(cache: Path, key: dict[str, str], choice: Choice) -> None:
+    text = json.dumps({"key": key, "accel": choice.accel.value, "reason": choice.reason}, indent=1)
+    temporary = cache.with_name(f".{cache.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(cache)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a read-only state directory only costs the next probe

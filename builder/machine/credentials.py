@@ -1,0 +1,90 @@
+"""Machine: what a guest is told at boot, and the key with which one may enter it.
+
+systemd credentials travel as SMBIOS type 11 (OEM) strings: no network, no file in the image.
+An image has no password and no key of its own, so a machine started without a credential
+lets nobody in.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+from builder.errors import Code, ColvertError, Location
+
+SSH_CREDENTIAL = "ssh.authorized_keys.root"
+KEY_COMMENT = "colvert-checkout"
+
+# systemd takes a credential's name as a file name (systemd.exec(5), LoadCredential=)
+_NAME = re.compile(r"[A-Za-z0-9_.@:-]{1,255}")
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An ssh key: the private half's file, and the public half as authorized_keys has it."""
+
+    private: Path
+    public: str
+
+
+def smbios_values(credentials: Mapping[str, str | bytes]) -> list[str]:
+    """The OEM strings that carry `credentials` (Base64, so any byte may be in them)."""
+    values = []
+    for name, content in sorted(credentials.items()):
+        if not _NAME.fullmatch(name):
+            raise ColvertError(Code.USAGE, f"{name!r} cannot name a credential", hint="letters, digits and _.@:-")
+        data = content.encode() if isinstance(content, str) else content
+        values.append(f"io.systemd.credential.binary:{name}={base64.b64encode(data).decode()}")
+    return values
+
+
+def ssh_credentials(key: KeyPair) -> dict[str, str]:
+    """The credential that lets the holder of `key` in as root."""
+    return {SSH_CREDENTIAL: key.public + "\n"}
+
+
+def checkout_key(state: Path) -> KeyPair:
+    """The key of this checkout, made at first use and kept in its state directory."""
+    private = state / "ssh" / "id_ed25519"
+    if not private.exists():
+        _make_key(private)
+    try:
+        key = load_ssh_private_key(private.read_bytes(), password=None)
+    except ValueError as error:
+        raise ColvertError(
+            Code.USAGE,
+            "the checkout's ssh key is damaged",
+            where=Location(str(private)),
+            hint=f"rm {private} (the next run makes a new one)",
+        ) from error
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return KeyPair(private, f"{line} {KEY_COMMENT}")
+
+
+def _make_key(private: Path) -> None:
+    """Write a new key whole or not at all; of two that come at once the first one stays."""
+    private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    descriptor, name = tempfile.mkstemp(dir=private.parent, prefix=".new-")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        os.link(name, private)
+    except FileExistsError:
+        pass  # somebody was faster; theirs is as good
+    finally:
+        os.unlink(name)

@@ -1,0 +1,190 @@
+"""Machine: what a virtual machine is made of, and QEMU's command line for it.
+
+Pure: nothing is started or written here, so that tests compare whole command lines. All
+paths are as the sandbox shows them; `disk.py` puts the files there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from builder.errors import Code, ColvertError
+from builder.machine.accel import Accel
+from builder.machine.credentials import smbios_values
+
+# Where a machine's files are in the sandbox. /run is a tmpfs there, so the names are free.
+IMAGE_PATH = "/run/image"
+DISK_DIR = "/run/disk"
+RUN_DIR = "/run/machine"
+DISK_PATH = f"{DISK_DIR}/disk.qcow2"
+VARS_PATH = f"{DISK_DIR}/vars.fd"
+QMP_SOCKET = "qmp.sock"
+SERIAL_SOCKET = "serial.sock"
+CONSOLE_LOG = "console.log"
+
+SSH_PORT = 22
+
+
+class Bus(StrEnum):
+    """How the disk is attached: the controllers of the places where an image runs."""
+
+    VIRTIO = "virtio"
+    NVME = "nvme"
+    AHCI = "ahci"
+    VIRTIO_SCSI = "virtio-scsi"
+    PVSCSI = "pvscsi"
+    MPT = "mpt"
+
+
+class Nic(StrEnum):
+    """The network card, likewise."""
+
+    VIRTIO = "virtio-net-pci"
+    E1000E = "e1000e"
+    VMXNET3 = "vmxnet3"
+
+
+_DISK_DEVICES: Mapping[Bus, tuple[str, ...]] = {
+    Bus.VIRTIO: ("virtio-blk-pci,drive=disk,bootindex=0",),
+    Bus.NVME: ("nvme,drive=disk,serial=colvert,bootindex=0",),
+    Bus.AHCI: ("ide-hd,drive=disk,bootindex=0",),
+    Bus.VIRTIO_SCSI: ("virtio-scsi-pci", "scsi-hd,drive=disk,bootindex=0"),
+    Bus.PVSCSI: ("pvscsi", "scsi-hd,drive=disk,bootindex=0"),
+    Bus.MPT: ("mptsas1068", "scsi-hd,drive=disk,bootindex=0"),
+}
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """UEFI: the code (a path in the SDK) and the variables a new machine starts with."""
+
+    code: str = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+    # None: the SDK's empty ones; a host path: variables with keys enrolled
+    variables: Path | None = None
+    secure_boot: bool = False
+
+    @classmethod
+    def secure(cls, variables: Path) -> Firmware:
+        """The firmware that enforces Secure Boot with the keys in `variables`."""
+        return cls("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", variables, secure_boot=True)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A TCP port of the host's loopback that leads to one of the guest; host 0 means any free one."""
+
+    guest: int
+    host: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Forward:
+        """`GUEST` or `HOST:GUEST`, as `--forward` takes it."""
+        match = re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,5})", text)
+        host, guest = (int(match[1] or 0), int(match[2])) if match else (0, 0)
+        if not (0 < guest < 65536 and host < 65536):
+            raise ColvertError(Code.USAGE, f"{text!r} is no port forward", hint="--forward 8080:80 (host:guest)")
+        return cls(guest, host)
+
+    def option(self) -> str:
+        return f"hostfwd=tcp:127.0.0.1:{self.host}-:{self.guest}"
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """A virtual machine: the image it boots and the hardware around it."""
+
+    disk: Path
+    memory: int = 1024  # MiB
+    cpus: int = 2
+    # GiB; the disk a machine sees may be larger than the image, as a cloud's is
+    disk_size: int | None = None
+    bus: Bus = Bus.VIRTIO
+    nic: Nic = Nic.VIRTIO
+    firmware: Firmware = field(default_factory=Firmware)
+    credentials: Mapping[str, str | bytes] = field(default_factory=dict)
+    oem_strings: tuple[str, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    # the guest reaches nothing but its forwards: for tests, which need no outside world
+    isolated: bool = False
+    display: bool = False
+    # False: QEMU ends where the guest would reboot
+    reboot: bool = True
+    accel: Accel | None = None
+    cpu: str | None = None
+    extra: tuple[str, ...] = ()
+
+    def port(self, guest: int) -> bool:
+        """Whether a forward to that guest port was asked for."""
+        return any(forward.guest == guest for forward in self.forwards)
+
+
+def command_line(spec: MachineSpec, accel: Accel, *, durable: bool) -> list[str]:
+    """QEMU's command line; `durable` disks survive a crash of the host, others need not."""
+    return [
+        "qemu-system-x86_64",
+        "-nodefaults",
+        "-no-user-config",
+        *_board(spec, accel),
+        *_disk(spec, durable),
+        *_network(spec),
+        *_channels(),
+        # a hang must end in a reset, so that boot counting can act; the guest arms it
+        *("-device", "i6300esb", "-action", "watchdog=reset"),
+        *("-device", "virtio-rng-pci"),
+        *_smbios(spec),
+        *([] if spec.reboot else ["-no-reboot"]),
+        *spec.extra,
+    ]
+
+
+def _board(spec: MachineSpec, accel: Accel) -> list[str]:
+    smm = "on" if spec.firmware.secure_boot else "off"
+    display = ["-device", "VGA,romfile="] if spec.display else []
+    guard = ["-global", "driver=cfi.pflash01,property=secure,value=on"] if spec.firmware.secure_boot else []
+    return [
+        *("-machine", f"q35,smm={smm}"),
+        *accel.options(),
+        *("-cpu", spec.cpu or accel.cpu()),
+        *("-smp", str(spec.cpus)),
+        *("-m", str(spec.memory)),
+        *guard,
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={spec.firmware.code}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={VARS_PATH}"),
+        *("-display", "none", *display),
+    ]
+
+
+def _disk(spec: MachineSpec, durable: bool) -> list[str]:
+    cache = "writeback" if durable else "unsafe"
+    words = ["-drive", f"if=none,id=disk,format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"]
+    for device in _DISK_DEVICES[spec.bus]:
+        words += ["-device", device]
+    return words
+
+
+def _network(spec: MachineSpec) -> list[str]:
+    options = ["user", "id=net", *(["restrict=on"] if spec.isolated else [])]
+    options += [forward.option() for forward in spec.forwards]
+    # no boot ROM: firmware that tries the network first costs seconds
+    return ["-netdev", ",".join(options), "-device", f"{spec.nic},netdev=net,romfile="]
+
+
+def _channels() -> list[str]:
+    # logfile: the console is kept whether or not somebody is connected
+    serial = f"socket,id=serial,path={RUN_DIR}/{SERIAL_SOCKET},server=on,wait=off"
+    return [
+        *("-chardev", f"{serial},logfile={RUN_DIR}/{CONSOLE_LOG},logappend=on"),
+        *("-serial", "chardev:serial"),
+        *("-chardev", f"socket,id=qmp,path={RUN_DIR}/{QMP_SOCKET},server=on,wait=off"),
+        *("-mon", "chardev=qmp,mode=control"),
+    ]
+
+
+def _smbios(spec: MachineSpec) -> list[str]:
+    values = [*smbios_values(spec.credentials), *spec.oem_strings]
+    # QEMU's option syntax writes a comma in a value as two
+    return [word for value in values for word in ("-smbios", "type=11,value=" + value.replace(",", ",,"))]
