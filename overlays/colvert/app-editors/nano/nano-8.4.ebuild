@@ -1,0 +1,33 @@
+# Copyright 2026 Colvert Authors
+# Distributed under the terms of the Apache License 2.0
+
+EAPI=8
+
+inherit colvert-autotools
+
+DESCRIPTION="Small text editor that shows its own keys"
+HOMEPAGE="https://www.nano-editor.org/"
+SRC_URI="
+	https://www.nano-editor.org/dist/v${PV%%.*}/${P}.tar.xz
+	mirror://debian/pool/main/n/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz
+"
+
+LICENSE="GPL-3+"
+SLOT="0"
+KEYWORDS="amd64"
+
+DEPEND="sys-libs/ncurses"
+RDEPEND="${DEPEND}"
+BDEPEND="virtual/pkgconfig"
+
+src_configure() {
+	local myeconfargs=(
+		--disable-extra
+		--disable-libmagic
+		--disable-nls
+		--disable-rpath
+		--disable-speller
+		--enable-utf8
+	)
+	colvert-autotools_src_configure
+}

@@ -1,0 +1,26 @@
+# Copyright 2026 Colvert Authors
+# Distributed under the terms of the Apache License 2.0
+
+EAPI=8
+
+inherit colvert-autotools
+
+DESCRIPTION="Compare files: cmp, diff, diff3 and sdiff"
+HOMEPAGE="https://www.gnu.org/software/diffutils/"
+SRC_URI="
+	https://ftp.gnu.org/gnu/${PN}/${P}.tar.xz
+	mirror://debian/pool/main/d/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz
+"
+
+LICENSE="GPL-3+"
+SLOT="0"
+KEYWORDS="amd64"
+
+src_configure() {
+	local myeconfargs=(
+		--disable-nls
+		--disable-rpath
+		--without-libsigsegv
+	)
+	colvert-autotools_src_configure
+}

@@ -1,0 +1,32 @@
+# Copyright 2026 Colvert Authors
+# Distributed under the terms of the Apache License 2.0
+
+EAPI=8
+
+inherit colvert-autotools
+
+DESCRIPTION="Print the lines of files that match a pattern"
+HOMEPAGE="https://www.gnu.org/software/grep/"
+SRC_URI="
+	https://ftp.gnu.org/gnu/${PN}/${P}.tar.xz
+	mirror://debian/pool/main/g/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz
+"
+
+LICENSE="GPL-3+"
+SLOT="0"
+KEYWORDS="amd64"
+
+IUSE="+pcre"
+
+DEPEND="pcre? ( dev-libs/libpcre2 )"
+RDEPEND="${DEPEND}"
+
+src_configure() {
+	local myeconfargs=(
+		--disable-nls
+		--disable-rpath
+		--without-libsigsegv
+		$(use_enable pcre perl-regexp)
+	)
+	colvert-autotools_src_configure
+}
