@@ -23,6 +23,7 @@ class Exit(IntEnum):
 class Code(StrEnum):
     """Stable names of the ways to fail; the part before the dot says whose fault it is."""
 
+    MANIFEST_MISSING = "input.manifest-missing"
     MANIFEST_SYNTAX = "input.manifest-syntax"
     MANIFEST_INVALID = "input.manifest-invalid"
     INCLUDE_MISSING = "input.include-missing"

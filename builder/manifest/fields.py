@@ -1,0 +1,340 @@
+"""Manifest room: the kinds of values that a manifest holds, each checked and explained here.
+
+A validator raises ValueError with what the value should be; the loader adds the place.
+Values that come from a file are `Text`, which knows the directory that paths start from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    SerializationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from builder.manifest.problems import nearest, quote
+from builder.manifest.version import check as check_version
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# `model_dump(context=SHOWN)` writes values as a manifest does, not as a stage's key needs them
+SHOWN = "shown"
+
+
+class Text(str):
+    """A string of a manifest that remembers which directory its file is in."""
+
+    directory: Path
+
+    def __new__(cls, value: str, directory: Path) -> Text:
+        text = super().__new__(cls, value)
+        text.directory = directory
+        return text
+
+
+def matches(pattern: str, wants: str) -> AfterValidator:
+    """A validator: the whole text matches, or the message says what is wanted."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"{quote(value)} is not {wants}")
+        return value
+
+    return AfterValidator(check)
+
+
+# -- sizes and numbers ---------------------------------------------------------------------
+
+_UNITS = {"B": 1, "": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": GIB << 10}
+_SIZE = re.compile(r"([0-9]{1,15})\s*([A-Za-z]*)")
+
+
+def parse_size(value: object) -> object:
+    """Bytes from `2 GiB`; anything but text is left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if not match:
+        raise ValueError(f"{quote(value)} is not a size, such as 2 GiB")
+    if match[2] not in _UNITS:
+        near = nearest(match[2], list(_UNITS)[2:])
+        raise ValueError(f"unknown unit {quote(match[2])}{near} (KiB, MiB, GiB, TiB)")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def format_size(value: int) -> str:
+    """The shortest exact way to write a size."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if value and value % _UNITS[unit] == 0:
+            return f"{value // _UNITS[unit]} {unit}"
+    return str(value)
+
+
+def _is_shown(info: SerializationInfo) -> bool:
+    return info.context == SHOWN
+
+
+def _dump_size(value: int, info: SerializationInfo) -> Any:
+    return format_size(value) if _is_shown(info) else value
+
+
+def _whole_mib(value: int) -> int:
+    if value < MIB or value % MIB:
+        raise ValueError("a partition is a whole number of MiB, at least 1")
+    return value
+
+
+def _cluster(value: int) -> int:
+    if value & (value - 1) or not 4 * KIB <= value <= MIB:
+        raise ValueError("a cluster is a power of two from 4 KiB to 1 MiB")
+    return value
+
+
+_SIZE_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "pattern": r"^[0-9]+\s*(B|KiB|MiB|GiB|TiB)?$"})
+Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(_dump_size), _SIZE_SCHEMA]
+PartitionSize = Annotated[
+    int, BeforeValidator(parse_size), AfterValidator(_whole_mib), PlainSerializer(_dump_size), _SIZE_SCHEMA
+]
+ClusterSize = Annotated[
+    int, BeforeValidator(parse_size), AfterValidator(_cluster), PlainSerializer(_dump_size), _SIZE_SCHEMA
+]
+
+
+def _parse_mode(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"0?[0-7]{3}|0?[0-7]{4}", value):
+        raise ValueError(f"{quote(value)} is not an octal mode, such as 0644")
+    return int(value, 8)
+
+
+def _dump_mode(value: int, info: SerializationInfo) -> Any:
+    return f"{value:04o}"
+
+
+FileMode = Annotated[
+    int,
+    BeforeValidator(_parse_mode),
+    PlainSerializer(_dump_mode),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": "^0?[0-7]{3,4}$"}),
+]
+
+
+def _id_range(value: int) -> int:
+    if not 1 <= value <= 59999:
+        raise ValueError("an id is 1 to 999 (system) or 1000 to 59999 (people)")
+    return value
+
+
+AccountId = Annotated[int, AfterValidator(_id_range)]
+
+
+def _positive(value: int) -> int:
+    if not 1 <= value <= 4096:
+        raise ValueError("needs a number from 1 to 4096")
+    return value
+
+
+Count = Annotated[int, AfterValidator(_positive)]
+
+# -- names ---------------------------------------------------------------------------------
+
+_ATOM = (
+    r"(?:(?P<op>[<>]=?|=|~))?[A-Za-z0-9_][A-Za-z0-9+_.-]*/[A-Za-z0-9_][A-Za-z0-9+_-]*?"
+    r"(?P<version>-[0-9]+(?:\.[0-9]+)*[a-z]?(?:_(?:alpha|beta|pre|rc|p)[0-9]*)*(?:-r[0-9]+)?\*?)?"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9+_./-]*)?(?:::[A-Za-z0-9_][A-Za-z0-9_-]*)?"
+)
+_ATOM_PATTERN = re.compile(_ATOM)
+
+
+def _atom(value: str) -> str:
+    match = _ATOM_PATTERN.fullmatch(value)
+    if not match:
+        raise ValueError(
+            f"{quote(value)} is not a package atom, such as app-shells/bash or >=app-arch/zstd-1.5"
+        )
+    if match["op"] and not match["version"]:
+        raise ValueError(f"{quote(value)} compares versions, but names none")
+    if match["version"] and not match["op"]:
+        raise ValueError(f"{quote(value)} names a version; write {quote('=' + value)} for just this one")
+    return value
+
+
+Atom = Annotated[str, AfterValidator(_atom)]
+UseFlag = Annotated[str, matches(r"-?[A-Za-z0-9][A-Za-z0-9+_@-]*", "a USE flag, such as ssl or -ssl")]
+Name = Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,63}", "a name of up to 64 plain characters")]
+Identifier = Annotated[str, matches(r"[a-z][a-z0-9._-]{0,31}", "an id (a-z, 0-9, '.', '_', '-', at most 32)")]
+Account = Annotated[str, matches(r"[a-z_][a-z0-9_-]{0,30}", "an account (a-z, 0-9, '_', '-', at most 31)")]
+Profile = Annotated[
+    str,
+    matches(
+        r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*", "a profile, such as colvert/amd64"
+    ),
+]
+Locale = Annotated[str, matches(r"[A-Za-z]+(_[A-Z]{2})?\.UTF-8(@[a-z]+)?", "a UTF-8 locale, such as C.UTF-8")]
+Unit = Annotated[
+    str,
+    matches(
+        r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?\.(service|socket|target|timer|path|mount|automount|swap|slice|device)",
+        "a unit with its type, such as sshd.service",
+    ),
+]
+KernelWord = Annotated[
+    str,
+    matches(r'[!-~]+|[!-~]+="[ -!#-~]*"', "one word of a kernel command line; list every word by itself"),
+    matches(r"(?!(usrhash|roothash)=).*", "for a manifest to set: the build does"),
+]
+Commit = Annotated[str, matches(r"[0-9a-f]{40}", "a full commit id (40 hexadecimal digits)")]
+Version = Annotated[str, AfterValidator(check_version), WithJsonSchema({"type": ["string", "number"]})]
+
+
+def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = None
+        if parts is None or parts.scheme not in schemes or not (parts.netloc or parts.scheme == "file"):
+            raise ValueError(f"{quote(value)} is not a URL ({', '.join(schemes)})")
+        if re.search(r"\s", value):
+            raise ValueError("a URL has no spaces")
+        return value
+
+    return check
+
+
+WebUrl = Annotated[str, AfterValidator(_url(("https", "http")))]
+GitUrl = Annotated[str, AfterValidator(_url(("https", "http", "ssh", "git", "file")))]
+
+# -- paths in the image --------------------------------------------------------------------
+
+
+def _normal_path(value: str) -> str:
+    if not value.startswith("/") or os.path.normpath(value) != value or value.startswith("//"):
+        raise ValueError(f"{quote(value)} is not an absolute path without '.', '..' and double slashes")
+    if re.search(r"[\s\x00-\x1f]", value):
+        raise ValueError("a path has no white space")
+    return value
+
+
+def _image_path(value: str) -> str:
+    if _normal_path(value).split("/")[1] not in ("usr", "etc", "var") or value.count("/") < 2:
+        raise ValueError(f"{quote(value)} is outside of what an image carries: /usr, /etc and /var")
+    return value
+
+
+AbsolutePath = Annotated[str, AfterValidator(_normal_path)]
+ImagePath = Annotated[str, AfterValidator(_image_path)]
+
+# -- paths of the builder ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourcePath:
+    """A file or directory that a manifest names: as written, and where it is."""
+
+    text: str
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def sha256(self) -> str:
+        """The digest of a file's content, which is what a stage's key wants of it."""
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _resolve(value: object) -> SourcePath:
+    if isinstance(value, SourcePath):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("needs a path")
+    if not value:
+        raise ValueError("the path is empty")
+    directory = value.directory if isinstance(value, Text) else Path.cwd()
+    return SourcePath(str(value), Path(os.path.normpath(directory / value)))
+
+
+def _mode_of(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _beside(path: Path) -> str:
+    """A suggestion from the names that are there."""
+    try:
+        return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
+    except OSError:
+        return ""
+
+
+def _source_file(value: object) -> SourcePath:
+    source = _resolve(value)
+    mode = _mode_of(source.path)
+    if not mode:
+        raise ValueError(f"there is no file {quote(source.text)}{_beside(source.path)}")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{quote(source.text)} is not a regular file")
+    if not os.access(source.path, os.R_OK):
+        raise ValueError(f"{quote(source.text)} cannot be read")
+    return source
+
+
+def _overlay_directory(value: object) -> SourcePath:
+    source = _resolve(value)
+    if not stat.S_ISDIR(_mode_of(source.path)):
+        what = "there is no overlay {name}{near}"
+        context = {"name": quote(source.text), "near": _beside(source.path)}
+        raise PydanticCustomError("overlay_missing", what, context)
+    return source
+
+
+def _dump_file(value: SourcePath, info: SerializationInfo) -> Any:
+    return value.text if _is_shown(info) else {"sha256": value.sha256()}
+
+
+def _dump_directory(value: SourcePath, info: SerializationInfo) -> Any:
+    return value.text
+
+
+SourceFile = Annotated[
+    SourcePath, PlainValidator(_source_file), PlainSerializer(_dump_file), WithJsonSchema({"type": "string"})
+]
+OverlayDirectory = Annotated[
+    SourcePath,
+    PlainValidator(_overlay_directory),
+    PlainSerializer(_dump_directory),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+def _mirror(value: object) -> object:
+    """A mirror is a URL, or a directory (then given on as a file URL)."""
+    if not isinstance(value, str):
+        return value
+    if "://" in value:
+        return _url(("https", "http", "file"))(value)
+    source = _resolve(value)
+    if not stat.S_ISDIR(_mode_of(source.path)):
+        raise ValueError(f"there is no directory {quote(source.text)}{_beside(source.path)}")
+    return source.path.as_uri()
+
+
+Mirror = Annotated[str, BeforeValidator(_mirror)]

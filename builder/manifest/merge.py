@@ -1,0 +1,152 @@
+"""Manifest room: how a file changes what it includes.
+
+Mappings merge key by key, scalars replace, lists append what is not there yet. `!replace`
+takes the place of what was inherited; `!remove` takes members out of a list (on the list
+or on single members) or a key out of a mapping. A list member that is a mapping is known
+by its `path` or `name`: a later one takes the earlier one's place.
+`docs/decisions/manifest-merge.md` says why it is tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from builder.errors import Code
+from builder.manifest.marks import Entry, Items, Scalar, Table, Tag, Value
+from builder.manifest.problems import Problems, quote
+
+Path = tuple[str, ...]
+
+
+def merge(old: Value | None, new: Value, problems: Problems, path: Path = ()) -> Value:
+    """The value that `new` makes of an inherited `old` (None: nothing inherited)."""
+    if new.tag is Tag.REPLACE:
+        return merge(None, replace(new, tag=Tag.NONE), problems, path)
+    if isinstance(new, Table):
+        return _tables(old if isinstance(old, Table) else None, new, problems, path)
+    if isinstance(new, Items):
+        return _lists(old if isinstance(old, Items) else None, new, problems, path)
+    if new.tag is Tag.REMOVE:
+        _misplaced(new, problems)
+    if new.text is None and isinstance(old, (Table, Items)):
+        # a key whose lines are all commented out adds nothing
+        return old
+    return replace(new, tag=Tag.NONE)
+
+
+def plain(value: Value) -> object:
+    """What a value says, without where and how."""
+    if isinstance(value, Scalar):
+        return value.text
+    if isinstance(value, Items):
+        return tuple(plain(member) for member in value.members)
+    return tuple(sorted((key, plain(entry.value)) for key, entry in value.entries.items()))
+
+
+def _tables(old: Table | None, new: Table, problems: Problems, path: Path) -> Table:
+    if new.tag is Tag.REMOVE:
+        _misplaced(new, problems)
+    entries: dict[str, Entry] = dict(old.entries) if old else {}
+    for key, entry in new.entries.items():
+        inherited = entries.get(key)
+        value = entry.value
+        if isinstance(value, Scalar) and value.tag is Tag.REMOVE:
+            _remove_key(entries, key, value, problems)
+            continue
+        entries[key] = Entry(
+            entry.mark, merge(inherited.value if inherited else None, value, problems, (*path, key))
+        )
+    return Table(entries, new.mark)
+
+
+def _remove_key(entries: dict[str, Entry], key: str, value: Scalar, problems: Problems) -> None:
+    if value.text is not None:
+        problems.add(
+            Code.MANIFEST_INVALID,
+            f"!remove takes no value here, but {quote(value.text)} follows",
+            value.mark.location,
+            hint=f"write `{key}: !remove`",
+        )
+    elif key not in entries:
+        what = f"nothing named {quote(key)} is inherited, so it cannot be removed"
+        problems.near(Code.MANIFEST_INVALID, what, value.mark.location, key, entries)
+    entries.pop(key, None)
+
+
+def _lists(old: Items | None, new: Items, problems: Problems, path: Path) -> Items:
+    members = list(old.members) if old else []
+    own: list[object] = []
+    for member in new.members:
+        if Tag.REMOVE in (new.tag, member.tag):
+            _remove_member(members, member, problems, path)
+            continue
+        clean = merge(None, member, problems, path)
+        identity = _identity(clean, path)
+        if isinstance(clean, Table) and identity in own:
+            what = f"{_name(clean)} stands twice in this list"
+            problems.add(Code.MANIFEST_INVALID, what, clean.mark.location)
+            continue
+        own.append(identity)
+        _put(members, clean, identity, path)
+    return Items(tuple(members), new.mark)
+
+
+def _put(members: list[Value], new: Value, identity: object, path: Path) -> None:
+    for index, old in enumerate(members):
+        if _identity(old, path) != identity:
+            continue
+        if plain(old) != plain(new):
+            members[index] = new
+        return
+    members.append(new)
+
+
+def _remove_member(members: list[Value], gone: Value, problems: Problems, path: Path) -> None:
+    kept = [member for member in members if not _matches(member, gone)]
+    if len(kept) == len(members):
+        known = [member.text for member in members if isinstance(member, Scalar) and member.text]
+        name = gone.text or "" if isinstance(gone, Scalar) else ""
+        what = f"{_name(gone)} is not in the inherited list {'.'.join(path)}, so it cannot be removed"
+        problems.near(Code.MANIFEST_INVALID, what, gone.mark.location, name, known)
+    members[:] = kept
+
+
+def _matches(member: Value, gone: Value) -> bool:
+    """A mapping to remove matches by the keys that it names."""
+    if isinstance(member, Table) and isinstance(gone, Table):
+        has = {key: plain(entry.value) for key, entry in member.entries.items()}
+        named = {key: plain(entry.value) for key, entry in gone.entries.items()}
+        return bool(named) and has.items() >= named.items()
+    return plain(member) == plain(gone)
+
+
+def _identity(member: Value, path: Path) -> object:
+    """What makes two list members the same one."""
+    if isinstance(member, Table):
+        for key in ("path", "name"):
+            if key in member.entries and "git" not in member.entries:
+                return (key, plain(member.entries[key].value))
+    if isinstance(member, Scalar) and path[:1] == ("use",) and member.text:
+        # `-flag` after `flag` is the same flag, decided anew
+        return member.text.removeprefix("-")
+    return plain(member)
+
+
+def _name(value: Value) -> str:
+    if isinstance(value, Scalar):
+        return quote(value.text or "")
+    if isinstance(value, Table):
+        for key in ("path", "name"):
+            entry = value.entries.get(key)
+            if entry and isinstance(entry.value, Scalar):
+                return quote(entry.value.text or "")
+    return "this"
+
+
+def _misplaced(value: Value, problems: Problems) -> None:
+    problems.add(
+        Code.MANIFEST_INVALID,
+        "!remove stands where nothing can be removed",
+        value.mark.location,
+        hint="write `key: !remove`, or put it on a list or on a member of a list",
+    )

@@ -1,0 +1,323 @@
+"""Manifest room: the model of an operating system, frozen and typed.
+
+Field descriptions are the reference: `docs/manifest.md` explains, editors show them through
+`manifests/schema.json`. Defaults here are "nothing"; what the default OS wants stands in
+`manifests/base.yaml`, except for the disk, whose sizes are a promise of the design.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from builder.manifest.fields import (
+    GIB,
+    KIB,
+    MIB,
+    SHOWN,
+    AbsolutePath,
+    Account,
+    AccountId,
+    Atom,
+    ClusterSize,
+    Commit,
+    Count,
+    FileMode,
+    GitUrl,
+    Identifier,
+    ImagePath,
+    KernelWord,
+    Locale,
+    Mirror,
+    Name,
+    OverlayDirectory,
+    PartitionSize,
+    Profile,
+    Size,
+    SourceFile,
+    Unit,
+    UseFlag,
+    Version,
+    WebUrl,
+)
+from builder.manifest.problems import nearest, quote
+
+# the highest level of each erofs compressor; None: it has no level
+COMPRESSORS: Mapping[str, int | None] = {
+    "none": None,
+    "lz4": None,
+    "lz4hc": 12,
+    "lzma": 109,
+    "deflate": 9,
+    "zstd": 22,
+}
+_DIRECTORY = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class GitOverlay(_Part):
+    """An overlay in a git repository, pinned to a commit."""
+
+    git: GitUrl
+    """URL of the repository."""
+    commit: Commit
+    """Full id of the commit."""
+    path: Annotated[str, Field(pattern=_DIRECTORY)] | None = None
+    """Directory of the overlay inside the repository; left out, the repository itself."""
+
+
+def _overlay_kind(value: object) -> str:
+    return "git-overlay" if isinstance(value, (Mapping, GitOverlay)) else "path-overlay"
+
+
+Overlay = Annotated[
+    Annotated[OverlayDirectory, Tag("path-overlay")] | Annotated[GitOverlay, Tag("git-overlay")],
+    Discriminator(_overlay_kind),
+]
+
+
+class Kernel(_Part):
+    """The kernel and how it starts."""
+
+    package: Atom = "sys-kernel/colvert-kernel"
+    """Package that installs the kernel."""
+    fragments: tuple[SourceFile, ...] = ()
+    """Configuration fragments, merged over the package's own configuration in this order."""
+    command_line: tuple[KernelWord, ...] = ()
+    """Words of the command line, one an entry; the build adds usrhash= itself."""
+
+
+class FileEntry(_Part):
+    """A file to add to the image."""
+
+    path: ImagePath
+    """Where it goes, below /usr, /etc (as the factory default) or /var."""
+    source: SourceFile | None = None
+    """File to copy, relative to the manifest that names it."""
+    content: str | None = None
+    """The text itself, instead of a source."""
+    mode: FileMode = 0o644
+    """Octal file mode."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> FileEntry:
+        if (self.source is None) == (self.content is None):
+            raise ValueError("a file has either a `source` or a `content`")
+        return self
+
+
+class Units(_Part):
+    """systemd units by what happens to them."""
+
+    enable: tuple[Unit, ...] = ()
+    """Units that start as their [Install] section says."""
+    disable: tuple[Unit, ...] = ()
+    """Units that a package would enable, but do not start here."""
+    mask: tuple[Unit, ...] = ()
+    """Units that cannot be started at all."""
+
+    @model_validator(mode="after")
+    def _one_state(self) -> Units:
+        states: dict[str, str] = {}
+        for state in ("enable", "disable", "mask"):
+            for unit in getattr(self, state):
+                if unit in states:
+                    both = f"`{states[unit]}` and `{state}`"
+                    raise ValueError(f"{unit} stands under both {both}; use !remove on the inherited one")
+                states[unit] = state
+        return self
+
+
+class User(_Part):
+    """A user account."""
+
+    name: Account
+    """Login name."""
+    id: AccountId
+    """Fixed uid; the group of the same name and id comes with it."""
+    home: AbsolutePath = "/"
+    """Home directory."""
+    shell: AbsolutePath = "/usr/bin/nologin"
+    """Login shell."""
+    groups: tuple[Account, ...] = ()
+    """Further groups."""
+
+
+class Group(_Part):
+    """A group without a user of its name."""
+
+    name: Account
+    """Group name."""
+    id: AccountId
+    """Fixed gid."""
+
+
+class Usr(_Part):
+    """The usr image."""
+
+    file_system: Literal["erofs"] = "erofs"
+    """File system of /usr."""
+    compression: str = "zstd,3"
+    """Compressor and level, such as zstd,3 or lz4hc,12, or none."""
+    cluster_size: ClusterSize = 64 * KIB
+    """How much is compressed at once: larger is smaller, and slower to read at random."""
+
+    @field_validator("compression")
+    @classmethod
+    def _known_compressor(cls, value: str) -> str:
+        name, comma, level = value.partition(",")
+        if name not in COMPRESSORS:
+            known = ", ".join(COMPRESSORS)
+            raise ValueError(f"unknown compressor {quote(name)}{nearest(name, COMPRESSORS)} ({known})")
+        highest = COMPRESSORS[name]
+        if comma and highest is None:
+            raise ValueError(f"{name} has no level")
+        if comma and (not re.fullmatch("[0-9]{1,3}", level) or int(level) > (highest or 0)):
+            raise ValueError(f"the level of {name} is a number of at most {highest}")
+        return value
+
+
+class Disk(_Part):
+    """Partition sizes. The smallest slot ever shipped caps every later update."""
+
+    esp_size: PartitionSize = GIB
+    """EFI system partition."""
+    usr_size: PartitionSize = 2 * GIB
+    """usr partition of each slot."""
+    verity_size: PartitionSize = 32 * MIB
+    """verity partition of each slot."""
+    signature_size: PartitionSize = MIB
+    """verity signature partition of each slot."""
+    oem_size: PartitionSize = 256 * MIB
+    """Partition of what differs between platforms."""
+
+    @model_validator(mode="after")
+    def _tree_fits(self) -> Disk:
+        # a hash tree of SHA-256 over 4 KiB blocks: 128 digests a block, level above level
+        blocks, needed = self.usr_size // 4096, 1
+        while blocks > 1:
+            blocks = -(-blocks // 128)
+            needed += blocks
+        if needed * 4096 > self.verity_size:
+            raise ValueError(f"verity_size must be at least {-(-needed * 4096 // MIB)} MiB for this usr_size")
+        return self
+
+
+class Platform(_Part):
+    """What a platform's machine has."""
+
+    memory: Size = GIB
+    """Memory of the machine."""
+    cpus: Count = 2
+    """Processors of the machine."""
+
+
+class Update(_Part):
+    """Where a machine looks for updates."""
+
+    source: WebUrl | None = None
+    """URL of the update server; null: no updates."""
+    channel: Name = "stable"
+    """Which releases a machine follows."""
+
+
+class Keys(_Part):
+    """Names of the keys that sign; `development` is the throw-away key of a checkout."""
+
+    usr: Name = "development"
+    """Signs the root hash of the usr image."""
+    secure_boot: Name = "development"
+    """Signs the boot loader and the UKI."""
+    release: Name = "development"
+    """Signs the release index."""
+
+
+class Manifest(_Part):
+    """One operating system."""
+
+    id: Identifier
+    """ID of the system in os-release and in file names."""
+    name: Name
+    """Name that people read."""
+    version: Version = "git"
+    """`git` (tag, else date and commit), or a fixed version of at most 13 characters."""
+    epoch: Annotated[int, Field(ge=0, lt=1 << 32, json_schema_extra={"type": ["integer", "string"]})] = 0
+    """Clock of the build in seconds since 1970; `git`: the commit's time."""
+    architecture: Literal["x86_64"] = "x86_64"
+    """Processor architecture."""
+    overlays: tuple[Overlay, ...] = ()
+    """Ebuild repositories: a directory, or a git URL with a commit. Later ones win."""
+    profile: Profile = "colvert/amd64"
+    """Profile of the overlays that sets the defaults of all packages."""
+    packages: tuple[Atom, ...] = ()
+    """Packages of the image, without their dependencies."""
+    use: Mapping[Atom, tuple[UseFlag, ...]] = Field(default_factory=dict)
+    """USE flags by package; `-flag` turns one off."""
+    kernel: Kernel = Kernel()
+    """The kernel and how it starts."""
+    distfile_mirrors: tuple[Mirror, ...] = ()
+    """Further mirrors of source files: URLs or directories, asked first."""
+    files: tuple[FileEntry, ...] = ()
+    """Files to add to the image."""
+    units: Units = Units()
+    """systemd units to enable, disable and mask."""
+    users: tuple[User, ...] = ()
+    """User accounts, made when the image is built."""
+    groups: tuple[Group, ...] = ()
+    """Groups, made when the image is built."""
+    locales: tuple[Locale, ...] = ()
+    """Locales; the first is the default."""
+    usr: Usr = Usr()
+    """The usr image."""
+    disk: Disk = Disk()
+    """Partition sizes."""
+    platforms: Mapping[Identifier, Platform] = Field(default_factory=dict)
+    """Platforms to build images for, with their settings."""
+    update: Update = Update()
+    """Where a machine looks for updates."""
+    keys: Keys = Keys()
+    """Names of the keys that sign."""
+
+    @model_validator(mode="after")
+    def _accounts_differ(self) -> Manifest:
+        for kind, entries in (("name", [*self.users, *self.groups]), ("id", [*self.users, *self.groups])):
+            seen: set[object] = set()
+            for entry in entries:
+                value = getattr(entry, kind)
+                if value in seen:
+                    raise ValueError(f"two accounts have the {kind} {value} (a user brings its own group)")
+                seen.add(value)
+        return self
+
+    def part(self, *names: str) -> dict[str, object]:
+        """What the named keys say (`usr.compression` for one inside), for a stage's key.
+
+        Nothing of this machine is in it: a source file counts by its content, an overlay
+        or other directory by the path as written (who uses it adds what it holds).
+        Mirrors are no part of any result, so asking for them is a mistake.
+        """
+        # only what is asked for is written out, so that other files are not read for it
+        top = {name.partition(".")[0] for name in names}
+        whole = self.model_dump(mode="json", include=top)
+        part: dict[str, object] = {}
+        for name in sorted(names):
+            value: Any = whole
+            for key in name.split("."):
+                value = value[key]
+            part[name] = value
+        return part
+
+    def part_json(self, *names: str) -> str:
+        """`part` as canonical JSON: equal parts are equal texts."""
+        return json.dumps(self.part(*names), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def shown(self) -> dict[str, Any]:
+        """Everything, written as a manifest writes it."""
+        return self.model_dump(mode="json", context=SHOWN)

@@ -1,0 +1,146 @@
+"""Manifest room: collects mistakes, so that all of them are told at once.
+
+Also turns pydantic's findings into ours: at the place in the file, in words that say
+what the key wants, with the nearest name for one that is not known.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from builder.errors import Code, ColvertError, Location
+
+Loc = tuple[int | str, ...]
+MAX_SHOWN = 60
+MAX_TOLD = 100
+
+
+def quote(text: str) -> str:
+    """A name from a file, made safe and short for a message."""
+    safe = text if text.isprintable() else ascii(text)[1:-1]
+    return f"'{safe[:MAX_SHOWN]}…'" if len(safe) > MAX_SHOWN else f"'{safe}'"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the most similar known name, or nothing."""
+    found = difflib.get_close_matches(word[:MAX_SHOWN], list(known), n=1, cutoff=0.6)
+    return f"; did you mean {quote(found[0])}?" if found else ""
+
+
+class Problems:
+    """The mistakes of one manifest, in the order of its files."""
+
+    def __init__(self) -> None:
+        self._found: list[ColvertError] = []
+        self._files: list[str] = []
+        self.broken = False
+
+    def file(self, name: str) -> None:
+        """Note that a file is read now: its mistakes are told in this order."""
+        self._files.append(name)
+
+    def add(self, code: Code, what: str, where: Location | None, *, hint: str = "") -> None:
+        if not any(old.what == what and old.where == where for old in self._found):
+            self._found.append(ColvertError(code, what, where=where, hint=hint))
+
+    def near(self, code: Code, what: str, where: Location | None, word: str, known: Iterable[str]) -> None:
+        """Add a mistake about a name that is not one of the `known`."""
+        self.add(code, what + nearest(word, known), where)
+
+    def fatal(self, code: Code, what: str, where: Location | None, *, hint: str = "") -> None:
+        """Add a mistake after which looking at the merged result makes no sense."""
+        self.broken = True
+        self.add(code, what, where, hint=hint)
+
+    def raise_any(self) -> None:
+        """Raise one error that holds all mistakes, if there are any."""
+        if not self._found:
+            return
+        order = {name: number for number, name in enumerate(self._files)}
+
+        def place(error: ColvertError) -> tuple[int, int, int]:
+            where = error.where or Location("")
+            return order.get(where.file, len(order)), where.line, where.column
+
+        first, *others = sorted(self._found, key=place)[:MAX_TOLD]
+        raise ColvertError(first.code, first.what, where=first.where, hint=first.hint, others=others)
+
+
+WANTS = {
+    "string_type": "needs text",
+    "int_type": "needs a whole number",
+    "int_parsing": "needs a whole number",
+    "int_from_float": "needs a whole number",
+    "int_parsing_size": "needs a smaller number",
+    "tuple_type": "needs a list",
+    "list_type": "needs a list",
+    "dict_type": "needs a mapping (`key: value` lines)",
+    "model_type": "needs a mapping (`key: value` lines)",
+    "model_attributes_type": "needs a mapping (`key: value` lines)",
+}
+
+
+def explain(
+    details: Sequence[ErrorDetails],
+    model: type[BaseModel],
+    where: Callable[[Loc, bool], Location],
+    problems: Problems,
+    more_keys: Iterable[str] = (),
+) -> None:
+    """Add pydantic's findings; `where` gives the place of a value, or of its key if asked."""
+    for detail in details:
+        loc, kind = detail["loc"], detail["type"]
+        name = ".".join(str(part) for part in loc if "-overlay" not in str(part))
+        if kind == "extra_forbidden":
+            word = str(loc[-1])
+            known = [*_fields_at(model, loc[:-1]), *(more_keys if len(loc) == 1 else ())]
+            what = f"unknown key {quote(word)}{nearest(word, known)}"
+            hint = "" if "did you mean" in what else "known are " + ", ".join(sorted(known))
+            problems.add(Code.MANIFEST_INVALID, what, where(loc, True), hint=hint)
+        elif kind == "missing":
+            problems.add(Code.MANIFEST_INVALID, f"the key {quote(name)} is missing", where(loc[:-1], False))
+        elif kind in ("literal_error", "enum"):
+            _not_one_of(detail, name, where(loc, False), problems)
+        else:
+            code = Code.OVERLAY_MISSING if kind == "overlay_missing" else Code.MANIFEST_INVALID
+            problems.add(code, f"{name}: {_words(detail)}", where(loc, False))
+
+
+def _words(detail: ErrorDetails) -> str:
+    kind = detail["type"]
+    if kind == "value_error":
+        return detail["msg"].removeprefix("Value error, ")
+    if kind in WANTS:
+        return WANTS[kind]
+    message = detail["msg"]
+    return message[:1].lower() + message[1:]
+
+
+def _not_one_of(detail: ErrorDetails, name: str, where: Location, problems: Problems) -> None:
+    expected = str(detail.get("ctx", {}).get("expected", ""))
+    known = [word for word in expected.split("'") if word.strip() and word.strip() not in (",", "or")]
+    given = detail["input"] if isinstance(detail["input"], str) else ""
+    what = f"{name}: {quote(given)} is not known here"
+    hint = f"use {' or '.join(known)}"
+    problems.add(Code.MANIFEST_INVALID, what + nearest(given, known), where, hint=hint)
+
+
+def _fields_at(model: type[BaseModel], loc: Loc) -> list[str]:
+    """The keys that the model knows at a place."""
+    found: list[type[BaseModel]] = [model]
+    for part in loc:
+        fields = [at.model_fields[str(part)] for at in found if part in at.model_fields]
+        nested = [deeper for at in fields for deeper in _models(at.annotation)]
+        found = nested or found
+    return sorted({name for at in found for name in at.model_fields})
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]

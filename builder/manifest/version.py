@@ -1,0 +1,99 @@
+"""Manifest room: the version, commit and clock of a build, from git.
+
+A commit with a tag `vX.Y.Z` has the version X.Y.Z; any other has its date and the start of
+its id (`261122.1a2b3c`), and a work tree with changes says so (`261122.dirty`): what was not
+committed must never look like a release. The length is what a GPT label leaves, see
+`docs/decisions/version.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import FileStatus, Option
+
+from builder.errors import Code, ColvertError, Location
+
+# A GPT label has 36 UTF-16 units; this is the longest one that carries the version.
+LABEL_UNITS = 36
+LONGEST_LABEL = "colvert-usr-verity-sig_"
+MAX_VERSION = LABEL_UNITS - len(LONGEST_LABEL)
+
+# `-`, `_` and `+` separate things in file names, labels and boot entries (`NAME_VERSION+3.efi`);
+# `~` and `^` are refused by sysupdate.
+_VERSION = re.compile(r"[0-9][0-9A-Za-z]*(\.[0-9A-Za-z]+)*")
+_TAG = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A state of a git work tree."""
+
+    version: str
+    commit: str
+    epoch: int
+    dirty: bool
+
+
+def check(version: str) -> str:
+    """The version, if labels, file names and sysupdate can carry it; ValueError says why not."""
+    if not _VERSION.fullmatch(version):
+        raise ValueError("a version is digits and letters with single dots between, and starts with a digit")
+    if len(version) > MAX_VERSION:
+        raise ValueError(f"a version has at most {MAX_VERSION} characters (what the GPT label has left)")
+    return version
+
+
+def revision(directory: Path) -> Revision | None:
+    """The revision of the work tree that holds `directory`; None when git knows nothing of it."""
+    # Only objects and the index are read and nothing of the repository is executed, so it does
+    # not matter who owns it (a checkout mounted into a container has another owner).
+    pygit2.option(Option.SET_OWNER_VALIDATION, 0)
+    try:
+        found = pygit2.discover_repository(str(directory))
+        if found is None:
+            return None
+        repository = pygit2.Repository(found)
+        if repository.head_is_unborn:
+            return None
+        commit = repository.head.peel(pygit2.Commit)
+        dirty = not repository.is_bare and _dirty(repository)
+    except (pygit2.GitError, OSError, KeyError) as error:
+        raise ColvertError(
+            Code.MANIFEST_INVALID,
+            f"the version cannot be read from git: {error}",
+            where=Location(str(directory)),
+            hint="write a fixed `version:` and `epoch:` into the manifest",
+        ) from error
+    day = datetime.fromtimestamp(commit.commit_time, UTC).strftime("%y%m%d")
+    named = _tag(repository, commit) or f"{day}.{str(commit.id)[:6]}"
+    version = f"{day}.dirty" if dirty else named
+    return Revision(version, str(commit.id), commit.commit_time, dirty)
+
+
+def _dirty(repository: pygit2.Repository) -> bool:
+    """Whether anything differs from the commit; new files count, since a build reads directories."""
+    clean = (FileStatus.CURRENT, FileStatus.IGNORED)
+    return any(status not in clean for status in repository.status(untracked_files="normal").values())
+
+
+def _tag(repository: pygit2.Repository, commit: pygit2.Commit) -> str | None:
+    """The highest version that a tag gives to this very commit."""
+    versions: list[str] = []
+    for name in repository.references:
+        match = _TAG.fullmatch(name.removeprefix("refs/tags/")) if name.startswith("refs/tags/") else None
+        if match and _target(repository, name) == commit.id:
+            versions.append(match[1])
+    return max(versions, key=lambda version: [int(part) for part in version.split(".")], default=None)
+
+
+def _target(repository: pygit2.Repository, name: str) -> pygit2.Oid | None:
+    """The commit that a tag points to (annotated tags point to a tag object first)."""
+    try:
+        return repository.references[name].peel(pygit2.Commit).id
+    except pygit2.GitError:
+        return None
