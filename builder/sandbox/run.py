@@ -16,7 +16,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -52,10 +52,13 @@ class Sandbox:
     network: bool = False
     # keep the caller's own identity (QEMU may need /dev/kvm or /dev/net); never for builds
     own_identity: bool = False
+    # stay in the caller's terminal session, for programs that talk to a person
+    terminal: bool = False
 
     def argv(self, cwd: str | None, env: Mapping[str, str]) -> list[str]:
         """bubblewrap's command line up to the program's own."""
-        args = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
+        args = ["bwrap", "--unshare-all", "--die-with-parent"]
+        args += [] if self.terminal else ["--new-session"]
         args += ["--uid", "0", "--gid", "0", "--cap-add", "ALL", "--hostname", "colvert"]
         args += ["--share-net"] if self.network else []
         args += ["--bind" if self.writable_root else "--ro-bind", str(self.root), "/"]
@@ -188,6 +191,21 @@ def run(
             code,
         )
     return Result(process.returncode, (out or b"").decode("utf-8", "replace"))
+
+
+def run_terminal(
+    argv: Sequence[str | Path],
+    *,
+    sandbox: Sandbox,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> int:
+    """Run a program on the caller's own terminal; returns its exit status."""
+    inner = {"TERM": os.environ.get("TERM", "dumb"), **(env or {})}
+    prepared = command(argv, sandbox=replace(sandbox, terminal=True), env=inner, cwd=cwd)
+    uid = prepared.uid
+    groups = [] if uid is not None else None
+    return subprocess.call(prepared.argv, env=dict(prepared.env), user=uid, group=uid, extra_groups=groups)
 
 
 @contextmanager

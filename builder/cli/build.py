@@ -1,0 +1,54 @@
+"""`colvert build`, also known as `build-image`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from builder.cli.common import Shared, opened, shared_options
+from builder.stages.image import build_images
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    default=("qemu",),
+    show_default=True,
+    metavar="PLATFORM",
+    help="A platform, or `all`; may be given several times.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Where OUT/VERSION/ appears.",
+)
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="Write a Chrome trace of the build to this file."
+)
+@click.option(
+    "--package", "packages", multiple=True, metavar="ATOM", help="Build only this package of the plan."
+)
+@shared_options
+def cli(
+    shared: Shared, targets: tuple[str, ...], out: Path, trace: Path | None, packages: tuple[str, ...]
+) -> None:
+    """Build an operating system's images.
+
+    \b
+    Examples:
+      build-image --target qemu
+      build-image --manifest manifests/variants/minimal.yaml --json
+      build-image --package sys-libs/zlib
+    """
+    with opened(shared, trace=trace) as session:
+        if packages:
+            session.build_packages(session.plan.find(name).cpv for name in packages)
+        else:
+            build_images(session, targets, out.absolute())

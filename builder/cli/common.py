@@ -1,0 +1,181 @@
+"""What the commands share: options, opening a build, and turning failures into exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from builder.errors import Code, ColvertError, Exit
+from builder.pipeline.events import Events
+from builder.pipeline.progress import Renderer, renderer
+from builder.pipeline.trace import Trace
+from builder.stages.session import Request, Session, open_session
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass
+class Shared:
+    """The options that every command knows."""
+
+    manifest: Path | None = None
+    home: Path | None = None
+    jobs: int | None = None
+    json: bool = False
+    quiet: bool = False
+    mirrors: tuple[str, ...] = ()
+    overrides: dict[str, str] = field(default_factory=dict)
+
+
+def shared_options(function: Function) -> Function:
+    """Adds the common options to a command; it receives them as its first argument, a `Shared`."""
+    options = [
+        click.option(
+            "-m",
+            "--manifest",
+            type=click.Path(path_type=Path),
+            help="The OS to build [manifests/colvert.yaml].",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override one value of the manifest.",
+        ),
+        click.option(
+            "-j", "--jobs", type=click.IntRange(1, 256), help="Compile processes on this machine [CPU cores]."
+        ),
+        click.option(
+            "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+        ),
+        click.option(
+            "--distfile-mirror",
+            "mirrors",
+            multiple=True,
+            help="A folder or address to look for sources first.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Machine-readable output."),
+        click.option("-q", "--quiet", is_flag=True, help="Say only what was asked for."),
+    ]
+
+    def wrapped(*args: Any, **given: Any) -> Any:
+        shared = Shared(
+            given.pop("manifest"),
+            given.pop("home"),
+            given.pop("jobs"),
+            given.pop("as_json"),
+            given.pop("quiet"),
+            tuple(given.pop("mirrors")),
+            _pairs(given.pop("overrides")),
+        )
+        with exit_codes(shared.json):
+            return function(shared, *args, **given)
+
+    wrapped.__name__ = function.__name__
+    wrapped.__doc__ = function.__doc__
+    wrapped.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def _pairs(words: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{word}: KEY=VALUE is wanted", param_hint="--set")
+        pairs[name] = value
+    return pairs
+
+
+@contextmanager
+def exit_codes(as_json: bool = False) -> Iterator[None]:
+    """Print a failure as it should be seen and leave with its exit code; never a traceback."""
+    try:
+        yield
+    except ColvertError as error:
+        show_error(error, as_json)
+        sys.exit(error.exit)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was finished is in the store", err=True)
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    except OSError as error:
+        show_error(_from_os(error), as_json)
+        sys.exit(_from_os(error).exit)
+
+
+def _from_os(error: OSError) -> ColvertError:
+    name = f" ({error.filename})" if error.filename else ""
+    if error.errno == 28:  # ENOSPC
+        return ColvertError(
+            Code.NO_SPACE,
+            f"no space left on the device{name}",
+            hint="colvert store prune --size 5G, or another --home",
+        )
+    return ColvertError(Code.USAGE, f"{error.strerror or error}{name}")
+
+
+def show_error(error: ColvertError, as_json: bool) -> None:
+    """One error and all found with it, for people on stderr or as one JSON object on stdout."""
+    if as_json:
+        click.echo(json.dumps({"kind": "error", "errors": [_as_dict(item) for item in _flat(error)]}))
+        return
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for item in _flat(error):
+        text = Text()
+        text.append(f"{item.where}: " if item.where else "")
+        text.append("error: ", "bold red")
+        text.append(item.what)
+        console.print(text)
+        for line in item.detail:
+            console.print(Text(f"  | {line}", "dim"))
+        if item.hint:
+            console.print(Text(f"  try: {item.hint}", "cyan"))
+
+
+def _flat(error: ColvertError) -> list[ColvertError]:
+    return [error, *(inner for other in error.others for inner in _flat(other))]
+
+
+def _as_dict(error: ColvertError) -> dict[str, object]:
+    where = error.where
+    place = {"file": where.file, "line": where.line, "column": where.column} if where else None
+    return {
+        "code": error.code,
+        "what": error.what,
+        "where": place,
+        "hint": error.hint,
+        "detail": list(error.detail),
+    }
+
+
+@contextmanager
+def opened(shared: Shared, *, trace: Path | None = None, say: Renderer | None = None) -> Iterator[Session]:
+    """Open the manifest, the SDK and the store, with progress shown while the block runs."""
+    view = say or renderer(json=shared.json, quiet=shared.quiet)
+    events = Events(view)
+    record = Trace()
+    if trace is not None:
+        events.add(record)
+    request = Request(shared.manifest, shared.home, shared.jobs, shared.mirrors, shared.overrides)
+    try:
+        yield open_session(request, events)
+    finally:
+        view.close()
+        if trace is not None:
+            record.write(trace)

@@ -1,0 +1,67 @@
+"""The umbrella command `colvert`, and `build-image` under the name that its users know."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from builder import __version__
+
+# command -> (module, one line for --help); modules are imported only when their command runs
+COMMANDS = {
+    "build": ("build", "Build an operating system's images."),
+    "run": ("run", "Boot a built image under QEMU."),
+    "plan": ("plan", "Show what would be built, and why."),
+    "explain": ("explain", "Say what a package's key is made of and what changed."),
+    "shell": ("shell", "Enter the sandbox of a package."),
+    "targets": ("targets", "List the platforms."),
+    "manifest": ("manifest", "Show, check and describe manifests."),
+    "digest": ("digest", "Fetch a package's sources and write its Manifest."),
+    "sdk": ("sdk", "Make, show and enter the SDK."),
+    "store": ("store", "Look after the store."),
+    "doctor": ("doctor", "Check that this machine can build."),
+    "man": ("man", "Write the manual pages."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are used, so that starting is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"builder.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.cli
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="colvert")
+def cli() -> None:
+    """Builds a minimal, verified, self-updating Linux from a manifest and ebuilds.
+
+    \b
+    Examples:
+      colvert build --target qemu      build the default OS for QEMU
+      colvert run                      boot it
+      colvert plan                     what would be compiled, and why
+      eval "$(_COLVERT_COMPLETE=bash_source colvert)"    shell completion
+    """
+
+
+def main() -> None:
+    cli(prog_name="colvert")
+
+
+def build_image() -> None:
+    from builder.cli.build import cli as build
+
+    build(prog_name="build-image")

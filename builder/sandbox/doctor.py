@@ -1,0 +1,150 @@
+"""Doctor: what a machine needs to build, checked one by one, each with its remedy."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from builder.errors import ColvertError
+from builder.sandbox.home import open_home
+from builder.sandbox.run import sandbox_id
+from builder.sandbox.sdk import SUITE, find_sdk
+
+SPACE = 12 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked."""
+
+    subject: str
+    ok: bool
+    text: str
+    remedy: str = ""
+
+
+def examine(home: Path | None) -> list[Finding]:
+    """Check everything; never raises for what it finds."""
+    checks: list[Callable[[], Finding]] = [_python, _namespaces, lambda: _space(home), lambda: _mirror(home)]
+    tools = [("git", "git"), ("bwrap", "bubblewrap"), ("mmdebstrap", "mmdebstrap")]
+    if os.geteuid() != 0:
+        tools += [("newuidmap", "uidmap")]
+        checks.append(_subids)
+    return [*(_tool(name, package) for name, package in tools), *(check() for check in checks)]
+
+
+def _tool(name: str, package: str) -> Finding:
+    found = shutil.which(name)
+    return Finding(name, bool(found), found or "not found", "" if found else f"apt-get install {package}")
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    return Finding("python", good, version, "" if good else "install Python 3.11 or newer")
+
+
+def _namespaces() -> Finding:
+    """Try what every build step does, and say which knob stands in the way."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return Finding(
+            "user namespaces", False, "cannot be tried without bwrap", "apt-get install bubblewrap"
+        )
+    argv = [
+        bwrap,
+        "--unshare-all",
+        "--uid",
+        "0",
+        "--gid",
+        "0",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "true",
+    ]
+    uid = sandbox_id()
+    tried = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=uid,
+        group=uid,
+        extra_groups=None if uid is None else [],
+        cwd="/",
+    )
+    if tried.returncode == 0:
+        return Finding("user namespaces", True, "work")
+    return Finding("user namespaces", False, tried.stderr.strip() or "do not work", _namespace_remedy())
+
+
+def _namespace_remedy() -> str:
+    knobs = [
+        ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
+        (
+            "kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "add an AppArmor profile that allows userns to bwrap, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    ]
+    for name, bad, remedy in knobs:
+        path = Path("/proc/sys") / name
+        if path.exists() and path.read_text().strip() == bad:
+            return remedy
+    return "in a container: run it with user namespaces and mount(2) allowed (seccomp, /proc unmasked)"
+
+
+def _subids() -> Finding:
+    """mmdebstrap maps a range of ids when an ordinary user makes the SDK."""
+    name = pwd.getpwuid(os.getuid()).pw_name
+    for path in (Path("/etc/subuid"), Path("/etc/subgid")):
+        rows = path.read_text().splitlines() if path.exists() else []
+        if not any(row.split(":")[0] in (name, str(os.getuid())) for row in rows):
+            remedy = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
+            return Finding("subordinate ids", False, f"{path} has none for {name}", remedy)
+    return Finding("subordinate ids", True, f"{name} has a range")
+
+
+def _space(home: Path | None) -> Finding:
+    try:
+        root = open_home(home).root
+    except (ColvertError, OSError) as error:
+        return Finding("home", False, str(error), "name another place with --home or COLVERT_HOME")
+    free = shutil.disk_usage(root).free
+    remedy = "" if free >= SPACE else "colvert store prune --size 5G, or another place with COLVERT_HOME"
+    return Finding(
+        "disk space",
+        free >= SPACE,
+        f"{free >> 30} GiB free at {root}; a full build needs {SPACE >> 30}",
+        remedy,
+    )
+
+
+def _mirror(home: Path | None) -> Finding:
+    """Whether Debian's mirror answers; which one is apt's business."""
+    try:
+        sdk = find_sdk(open_home(home))
+    except (ColvertError, OSError):
+        sdk = None
+    if sdk is None:
+        return Finding("Debian mirror", True, "not asked: the SDK, which names it, is yet to be made")
+    try:
+        answer = urllib3.PoolManager(retries=1, timeout=10).request(
+            "HEAD", f"{sdk.mirror}/dists/{SUITE}/InRelease"
+        )
+        good, text = answer.status == 200, f"answers {answer.status}"
+    except urllib3.exceptions.HTTPError as error:
+        good, text = False, type(error).__name__
+    return Finding("Debian mirror", good, text, "" if good else "check the network and apt's configuration")

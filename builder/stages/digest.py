@@ -1,0 +1,35 @@
+"""Digest: a package's Manifest written from the sources that its ebuilds name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+
+from builder.errors import Code, ColvertError
+from builder.stages.fetch import Fetcher
+from builder.stages.plan import PlanRequest, make_plan
+from builder.stages.session import Session
+
+
+def write_manifest(session: Session, package: str) -> Path:
+    """Fetch the sources of CATEGORY/NAME and write its Manifest; the old one stands until then."""
+    if not re.fullmatch(r"[\w+-]+/[\w+-]+", package):
+        raise ColvertError(Code.UNKNOWN_PACKAGE, f"{package} is not CATEGORY/NAME")
+    request = PlanRequest((package,), session.settings)
+    node = make_plan(session.executor, session.home, session.sdk, request).find(package)
+    overlay = next(item for item in session.settings.overlays if item.name == node.repository)
+    fetcher = Fetcher(session.home.distfiles, session.sdk.mirror, session.events, session.mirrors)
+    lines = []
+    for name, uris in sorted(node.distfiles.items()):
+        with tempfile.TemporaryDirectory(dir=session.home.cache) as scratch:
+            source = fetcher.trust(name, tuple(uris), Path(scratch))
+            data = source.read_bytes()
+        hashes = f"BLAKE2B {hashlib.blake2b(data).hexdigest()} SHA512 {hashlib.sha512(data).hexdigest()}"
+        lines.append(f"DIST {name} {len(data)} {hashes}\n")
+    target = (overlay.path / node.ebuild).parent / "Manifest"
+    part = target.with_name(".Manifest.part")
+    part.write_text("".join(lines))
+    part.replace(target)
+    return target

@@ -1,0 +1,166 @@
+"""Session: one opened build, from the manifest to the builder of its packages.
+
+Everything that can be checked is checked here, in the order of its cost, before anything
+changes on the machine: the manifest, its overlays, then the SDK and the plan.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from builder.errors import Code, ColvertError, Location
+from builder.manifest.load import LoadedManifest, load
+from builder.manifest.model import GitOverlay
+from builder.manifest.overlays import fetch_overlay
+from builder.pipeline.events import Event, Events, Kind
+from builder.pipeline.stage import Executor
+from builder.pipeline.store import Entry, Store
+from builder.sandbox.home import Home, open_home, set_slots
+from builder.sandbox.sdk import Sdk, ensure_sdk
+from builder.stages.fetch import Fetcher
+from builder.stages.packages import Builder
+from builder.stages.plan import Plan, PlanRequest, make_plan
+from builder.stages.portage.config import Overlay, Settings
+
+DEFAULT_MANIFEST = Path("manifests/colvert.yaml")
+# a build of everything takes this much at most; below it, it is refused before it starts
+SPACE_NEEDED = 6 << 30
+# packages built at once: more than cores, since configure scripts leave cores idle; the
+# compile slots keep the number of compilers down
+PACKAGES_PER_CORE = 1.5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    manifest: Path | None = None
+    home: Path | None = None
+    jobs: int | None = None
+    mirrors: tuple[str, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Session:
+    """A build whose inputs are known; what is costly is made when it is first asked for."""
+
+    loaded: LoadedManifest
+    home: Home
+    events: Events
+    executor: Executor
+    settings: Settings
+    mirrors: tuple[str, ...]
+    jobs: int
+
+    @cached_property
+    def sdk(self) -> Sdk:
+        return ensure_sdk(self.home, self.events)
+
+    @property
+    def atoms(self) -> tuple[str, ...]:
+        manifest = self.loaded.manifest
+        return tuple(dict.fromkeys((*manifest.packages, manifest.kernel.package)))
+
+    @cached_property
+    def plan(self) -> Plan:
+        try:
+            return make_plan(self.executor, self.home, self.sdk, PlanRequest(self.atoms, self.settings))
+        except ColvertError as error:
+            raise self._placed(error) from error
+
+    @cached_property
+    def builder(self) -> Builder:
+        kernel = self.loaded.manifest.kernel
+        fragments = {kernel.package: tuple(item.path for item in kernel.fragments)}
+        fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, self.events, self.mirrors)
+        return Builder(
+            self.executor, self.home, self.sdk, self.plan, self.settings, fetcher, self.jobs, fragments
+        )
+
+    def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
+        """Build the plan's packages, or those named and what they need."""
+        builder = self.builder
+        self.events.emit(Event(kind=Kind.PLANNED, stage="package", total=len(self.plan.packages)))
+        return builder.build_all(wanted)
+
+    def _placed(self, error: ColvertError) -> ColvertError:
+        """A resolver's error at the manifest's line that asks for the package it is about."""
+        if error.code is not Code.UNRESOLVABLE or error.where is not None:
+            return error
+        text = " ".join(error.detail)
+        for number, atom in enumerate(self.loaded.manifest.packages):
+            if atom in text:
+                where = self.loaded.origin(("packages", number))
+                return ColvertError(
+                    error.code, f"{error.what}: {atom}", where=where, detail=error.detail, hint=error.hint
+                )
+        where = Location(str(self.loaded.path))
+        return ColvertError(error.code, error.what, where=where, detail=error.detail, hint=error.hint)
+
+
+def open_session(request: Request, events: Events) -> Session:
+    """Check everything that can be checked and open the build."""
+    path = request.manifest or _default_manifest()
+    loaded = load(path, overrides=request.overrides)
+    home = open_home(request.home)
+    cores = request.jobs or os.cpu_count() or 1
+    set_slots(home, cores)
+    _room_left(home)
+    manifest = loaded.manifest
+    return Session(
+        loaded,
+        home,
+        events,
+        Executor(Store(home.store), events),
+        Settings(_overlays(loaded, home), manifest.profile, dict(manifest.use)),
+        (*request.mirrors, *manifest.distfile_mirrors),
+        max(1, round(cores * PACKAGES_PER_CORE)),
+    )
+
+
+def _default_manifest() -> Path:
+    if not DEFAULT_MANIFEST.exists():
+        raise ColvertError(
+            Code.INCLUDE_MISSING,
+            f"there is no {DEFAULT_MANIFEST} here",
+            hint="go to Colvert's checkout, or name a manifest with --manifest",
+        )
+    return DEFAULT_MANIFEST
+
+
+def _overlays(loaded: LoadedManifest, home: Home) -> tuple[Overlay, ...]:
+    found = []
+    for number, entry in enumerate(loaded.manifest.overlays):
+        where = loaded.origin(("overlays", number))
+        path = (
+            fetch_overlay(entry, home.cache / "overlays", where)
+            if isinstance(entry, GitOverlay)
+            else entry.path
+        )
+        name = path / "profiles" / "repo_name"
+        if not name.is_file():
+            raise ColvertError(
+                Code.OVERLAY_MISSING, f"{path} is no ebuild repository (no profiles/repo_name)", where=where
+            )
+        found.append(Overlay(name.read_text().strip(), path))
+    if not found:
+        raise ColvertError(
+            Code.OVERLAY_MISSING, "the manifest names no overlay", where=Location(str(loaded.path))
+        )
+    return tuple(found)
+
+
+def _room_left(home: Home) -> None:
+    free = shutil.disk_usage(home.root).free
+    if free < SPACE_NEEDED:
+        raise ColvertError(
+            Code.NO_SPACE,
+            f"{home.root} has {free >> 20} MiB left, a build may need {SPACE_NEEDED >> 20}",
+            hint="colvert store prune --size 5G, or another place with --home",
+        )
