@@ -1,0 +1,274 @@
+# Copyright 2026 Colvert Authors
+# Distributed under the terms of the Apache License 2.0
+
+EAPI=8
+
+inherit colvert-meson
+
+DESCRIPTION="System and service manager for Linux"
+HOMEPAGE="https://systemd.io/"
+SRC_URI="
+	https://github.com/systemd/systemd/archive/refs/tags/v${PV}.tar.gz -> ${P}.tar.gz
+	mirror://debian/pool/main/s/systemd/systemd_${PV}.orig.tar.gz -> ${P}.tar.gz
+"
+
+LICENSE="GPL-2 LGPL-2.1 MIT public-domain"
+SLOT="0/2"
+KEYWORDS="amd64"
+IUSE="+boot +cryptsetup +curl +dns-over-tls +importd +kmod +lz4 +lzma +openssl +pcre +seccomp +zstd"
+REQUIRED_USE="
+	dns-over-tls? ( openssl )
+	importd? ( curl lzma openssl )
+"
+
+# Libraries that systemd only opens when it needs them are dependencies like the rest.
+DEPEND+="
+	sys-apps/util-linux
+	sys-kernel/linux-headers
+	sys-libs/libcap
+	sys-libs/libxcrypt
+	cryptsetup? ( sys-fs/cryptsetup )
+	curl? ( net-misc/curl )
+	importd? ( sys-libs/zlib )
+	kmod? ( sys-apps/kmod )
+	lz4? ( app-arch/lz4 )
+	lzma? ( app-arch/xz-utils )
+	openssl? ( dev-libs/openssl )
+	pcre? ( dev-libs/libpcre2 )
+	seccomp? ( sys-libs/libseccomp )
+	zstd? ( app-arch/zstd )
+"
+RDEPEND+="
+	sys-apps/util-linux
+	sys-libs/libcap
+	sys-libs/libxcrypt
+	cryptsetup? ( sys-fs/cryptsetup )
+	curl? ( net-misc/curl )
+	importd? ( sys-libs/zlib )
+	kmod? ( sys-apps/kmod )
+	lz4? ( app-arch/lz4 )
+	lzma? ( app-arch/xz-utils )
+	openssl? ( dev-libs/openssl )
+	pcre? ( dev-libs/libpcre2 )
+	seccomp? ( sys-libs/libseccomp )
+	zstd? ( app-arch/zstd )
+"
+BDEPEND+="
+	dev-lang/python
+	dev-python/jinja2
+	dev-util/gperf
+	boot? ( dev-python/pyelftools )
+"
+
+src_prepare() {
+	default
+	# The account's number must not depend on which packages an image has.
+	sed -i -e '/^u! systemd-coredump/s/ - / 194 /' sysusers.d/systemd-coredump.conf || die
+	grep -q '^u! systemd-coredump 194 ' sysusers.d/systemd-coredump.conf || die
+}
+
+src_configure() {
+	local emesonargs=(
+		-Dmode=release
+		-Dvcs-tag=false
+
+		# one merged /usr, nothing of System V
+		-Dsplit-bin=false
+		-Dsysvinit-path=
+		-Dsysvrcnd-path=
+		-Drc-local=
+		-Dutmp=false
+		-Dgshadow=false
+		-Dcompat-mutable-uid-boundaries=false
+
+		# programs of the target, wherever the SDK has its own
+		-Dquotaon-path=/usr/bin/quotaon
+		-Dquotacheck-path=/usr/bin/quotacheck
+		-Dkmod-path=/usr/bin/kmod
+		-Dkexec-path=/usr/bin/kexec
+		-Dsulogin-path=/usr/bin/sulogin
+		-Dmount-path=/usr/bin/mount
+		-Dumount-path=/usr/bin/umount
+		-Dloadkeys-path=/usr/bin/loadkeys
+		-Dsetfont-path=/usr/bin/setfont
+		-Dnologin-path=/usr/bin/nologin
+
+		# fixed numbers, Gentoo's
+		-Dsystem-alloc-uid-min=101
+		-Dsystem-uid-max=999
+		-Dsystem-alloc-gid-min=101
+		-Dsystem-gid-max=999
+		-Dnobody-user=nobody
+		-Dnobody-group=nobody
+		-Dadm-gid=4
+		-Dtty-gid=5
+		-Ddisk-gid=6
+		-Dlp-gid=7
+		-Dkmem-gid=9
+		-Dwheel-gid=10
+		-Daudio-gid=18
+		-Dcdrom-gid=19
+		-Ddialout-gid=20
+		-Dtape-gid=26
+		-Dvideo-gid=27
+		-Drender-gid=28
+		-Dkvm-gid=78
+		-Dinput-gid=97
+		-Dusers-gid=100
+		-Dsystemd-journal-gid=190
+		-Dsystemd-network-uid=192
+		-Dsystemd-resolve-uid=193
+		-Dsystemd-timesync-uid=195
+		-Dsgx-gid=405
+		-Dutmp-gid=406
+
+		# what a server's machine needs
+		-Dinitrd=true
+		-Defi=true
+		-Dtpm=true
+		-Dhostnamed=true
+		-Dtimedated=true
+		-Dtimesyncd=true
+		-Dlogind=true
+		-Dmachined=true
+		-Dnetworkd=true
+		-Dresolve=true
+		-Dnss-myhostname=true
+		-Dnss-mymachines=enabled
+		-Dnss-resolve=enabled
+		-Dnss-systemd=true
+		-Drepart=enabled
+		-Dsysupdate=$(usex openssl enabled disabled)
+		-Dsysupdated=disabled
+		-Dsysext=true
+		-Dsysusers=true
+		-Dtmpfiles=true
+		-Dfirstboot=true
+		-Dpstore=true
+		-Dcoredump=true
+		-Denvironment-d=true
+		-Danalyze=true
+		-Dblkid=enabled
+		-Dfdisk=enabled
+
+		# what it does not
+		-Dbacklight=false
+		-Dbinfmt=false
+		-Dbpf-framework=disabled
+		-Dhibernate=false
+		-Dhomed=disabled
+		-Dhwdb=false
+		-Didn=false
+		-Dima=false
+		-Dkernel-install=false
+		-Dldconfig=false
+		-Dlocaled=false
+		-Dmountfsd=false
+		-Dnscd=false
+		-Dnsresourced=false
+		-Doomd=false
+		-Dportabled=false
+		-Dquotacheck=false
+		-Drandomseed=false
+		-Dremote=disabled
+		-Drfkill=false
+		-Dsmack=false
+		-Dstoragetm=false
+		-Duserdb=false
+		-Dukify=disabled
+		-Dvconsole=false
+		-Dvmspawn=disabled
+		-Dxdg-autostart=false
+
+		# libraries
+		$(meson_feature cryptsetup libcryptsetup)
+		$(meson_feature curl libcurl)
+		$(meson_feature importd)
+		$(meson_feature importd zlib)
+		$(meson_feature kmod)
+		$(meson_feature lz4)
+		$(meson_feature lzma xz)
+		$(meson_feature openssl)
+		$(meson_feature pcre pcre2)
+		$(meson_feature seccomp)
+		$(meson_feature zstd)
+		-Dlibcryptsetup-plugins=disabled
+		-Dacl=disabled
+		-Dapparmor=disabled
+		-Daudit=disabled
+		-Dbzip2=disabled
+		-Ddbus=disabled
+		-Delfutils=disabled
+		-Dgcrypt=disabled
+		-Dglib=disabled
+		-Dgnutls=disabled
+		-Dlibarchive=disabled
+		-Dlibfido2=disabled
+		-Dlibidn=disabled
+		-Dlibidn2=disabled
+		-Dlibiptc=disabled
+		-Dmicrohttpd=disabled
+		-Dp11kit=disabled
+		-Dpam=disabled
+		-Dpasswdqc=disabled
+		-Dpolkit=disabled
+		-Dpwquality=disabled
+		-Dqrencode=disabled
+		-Dselinux=disabled
+		-Dtpm2=disabled
+		-Dxenctrl=disabled
+		-Dxkbcommon=disabled
+
+		# a boot loader, and the revocation metadata that shim wants to see in it
+		$(meson_feature boot bootloader)
+		-Dsbat-distro=colvert
+		-Dsbat-distro-generation=1
+		-Dsbat-distro-summary=Colvert
+		-Dsbat-distro-pkgname=systemd
+		-Dsbat-distro-version="${PV}"
+		-Dsbat-distro-url=https://example.org/colvert
+
+		# defaults
+		-Ddefault-hierarchy=unified
+		-Ddefault-dnssec=no
+		-Ddefault-dns-over-tls=no
+		-Ddefault-llmnr=no
+		-Ddefault-mdns=no
+		-Ddns-over-tls=$(usex dns-over-tls openssl false)
+		-Ddns-servers=
+		-Dntp-servers="0.pool.ntp.org 1.pool.ntp.org 2.pool.ntp.org 3.pool.ntp.org"
+		-Dsupport-url=https://example.org/colvert
+		-Dfallback-hostname=colvert
+		-Ddefault-kill-user-processes=false
+		-Ddev-kvm-mode=0660
+		-Dgroup-render-mode=0660
+		-Dstatus-unit-format-default=name
+		-Dmemory-accounting-default=true
+
+		# files that nothing on the machine reads
+		-Dinstall-sysconfdir=no-samples
+		-Dcreate-log-dirs=false
+		-Dbashcompletiondir=no
+		-Dzshcompletiondir=no
+		-Ddbus-interfaces-dir=no
+		-Dhtml=disabled
+		-Dman=disabled
+		-Drpmmacrosdir=no
+		-Dshellprofiledir=no
+		-Dsshconfdir=no
+		-Dsshdconfdir=no
+		-Dsshdprivsepdir=no
+		-Dtranslations=false
+		-Dxinitrcdir=no
+		-Dtests=false
+		-Dinstall-tests=false
+		-Dlog-message-verification=disabled
+	)
+	colvert-meson_src_configure
+}
+
+src_install() {
+	colvert-meson_src_install
+	find "${ED}" -type d -empty -delete || die
+	keepdir /etc/systemd/{system,network} /etc/udev/rules.d /etc/sysctl.d /etc/tmpfiles.d /etc/modules-load.d
+}
