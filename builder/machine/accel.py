@@ -70,31 +70,32 @@ def choose(sdk: Path, state: Path) -> Choice:
     return choice
 
 
-def probe(sdk: Path, seconds: float = PROBE_SECONDS) -> Choice:
-    """Boot the firmware under KVM up to its boot manager, within the time limit."""
-    sandbox = Sandbox(root=sdk, binds=Accel.KVM.binds(), own_identity=Accel.KVM.own_identity())
+def probe(sdk: Path, accel: Accel = Accel.KVM, seconds: float = PROBE_SECONDS) -> Choice:
+    """Boot the firmware up to its boot manager within the time limit; TCG is the tests' control."""
+    # QEMU's snapshot files go to /var/tmp
+    sandbox = Sandbox(sdk, accel.binds(), tmpfs=("/var/tmp",), own_identity=accel.own_identity())
     with tempfile.TemporaryDirectory(prefix="colvert-kvm-") as directory:
         log = Path(directory, "console.log")
-        with start(command(_probe_argv(), sandbox=sandbox), log=log) as process:
+        with start(command(_probe_argv(accel), sandbox=sandbox), log=log) as process:
             end = time.monotonic() + seconds
             while BOOT_MANAGER not in (said := log.read_bytes()):
                 if process.poll() is not None:
                     said = log.read_bytes()
                     break
                 if time.monotonic() >= end:
-                    return Choice(Accel.TCG, f"KVM did not run the firmware within {seconds:.0f} s")
+                    return Choice(Accel.TCG, f"{accel} did not run the firmware within {seconds:.0f} s")
                 time.sleep(0.05)
     if BOOT_MANAGER in said:
-        return Choice(Accel.KVM, "the firmware ran under KVM")
-    return Choice(Accel.TCG, "KVM failed: " + _complaint(said))
+        return Choice(accel, f"the firmware ran under {accel}")
+    return Choice(Accel.TCG, f"{accel} failed: {_complaint(said)}")
 
 
-def _probe_argv() -> list[str]:
+def _probe_argv(accel: Accel) -> list[str]:
     return [
         "qemu-system-x86_64",
         *("-nodefaults", "-no-user-config", "-machine", "q35,smm=off"),
-        *Accel.KVM.options(),
-        *("-cpu", Accel.KVM.cpu(), "-smp", "2", "-m", "256", "-display", "none", "-no-reboot"),
+        *accel.options(),
+        *("-cpu", accel.cpu(), "-smp", "2", "-m", "256", "-display", "none", "-no-reboot"),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
         # snapshot: the variables are written to, the SDK is not
         *("-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={FIRMWARE_VARS}"),

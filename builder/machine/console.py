@@ -38,19 +38,37 @@ PROBLEMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("kernel-bug", r"\bBUG: |kernel BUG at|\bUBSAN:|\bKASAN:"),
         ("kernel-oops", r"\bOops\b|general protection fault|unable to handle (kernel|page fault)"),
         ("kernel-trace", r"Call Trace:|WARNING: (CPU: \d+|.* at .*:\d+)|------------\[ cut here \]"),
-        ("kernel-stall", r"detected stalls|self-detected stall|blocked for more than \d+ seconds|soft lockup"),
+        (
+            "kernel-stall",
+            r"detected stalls|self-detected stall|blocked for more than \d+ seconds|soft lockup",
+        ),
         ("out-of-memory", r"Out of memory: Killed|oom-kill:|invoked oom-killer"),
-        ("crash", r"\bsegfault at\b|trap invalid opcode|traps: \S+\[\d+\]|dumped core|stack smashing detected"),
+        (
+            "crash",
+            r"\bsegfault at\b|trap invalid opcode|traps: \S+\[\d+\]|dumped core|stack smashing detected",
+        ),
         ("verity", r"device-mapper: verity: |verity device detected corruption|dm-verity device corrupted"),
-        ("file-system", r"EXT4-fs (error|warning)|erofs.*(error|corrupt)|FAT-fs.*(error|corrupt)|fsck.*failed"),
+        (
+            "file-system",
+            r"EXT4-fs (error|warning)|erofs.*(error|corrupt)|FAT-fs.*(error|corrupt)|fsck.*failed",
+        ),
         ("disk", r"I/O error|Buffer I/O|critical (medium|target) error"),
-        ("unit-failed", r"\[ *FAILED *\]|Failed to start |Failed with result|Failed to mount |Failed to listen on "),
+        (
+            "unit-failed",
+            r"\[ *FAILED *\]|Failed to start |Failed with result|Failed to mount |Failed to listen on ",
+        ),
         ("unit-dependency", r"\[ *DEPEND *\]|Dependency failed for "),
         ("unit-timeout", r"\[ *TIME *\]|Timed out waiting for |start operation timed out|Job \S+ timed out"),
         ("unit-cycle", r"[Oo]rdering cycle|deleted to break ordering cycle"),
         ("unit-syntax", r"Unknown (key|section|lvalue) .*ignoring|bad-setting|Failed to parse .*ignoring"),
-        ("emergency", r"emergency mode|rescue mode|Press Enter for maintenance|sulogin|Control-D to continue"),
-        ("manager", r"Freezing execution|systemd\[1\]: Assertion |Caught <|Failed to (allocate manager|create control)"),
+        (
+            "emergency",
+            r"emergency mode|rescue mode|Press Enter for maintenance|sulogin|Control-D to continue",
+        ),
+        (
+            "manager",
+            r"Freezing execution|systemd\[1\]: Assertion |Caught <|Failed to (allocate manager|create control)",
+        ),
         ("foreign-initrd", r"\bdracut|\(initramfs\)|initramfs-tools"),
         ("firmware", r"Access Denied|Security Violation|BdsDxe: failed to|Error loading |Bad kernel image"),
     )
@@ -86,7 +104,9 @@ def problems(text: str, allow: Iterable[str] = ()) -> tuple[Problem, ...]:
     excuses = [re.compile(item) for item in allowed if item not in kinds]
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
-        kind = next((name for name, pattern in PROBLEMS if name not in allowed and pattern.search(line)), None)
+        kind = next(
+            (name for name, pattern in PROBLEMS if name not in allowed and pattern.search(line)), None
+        )
         if kind is not None and not any(excuse.search(line) for excuse in excuses):
             found.append(Problem(kind, number, line))
     return tuple(found)

@@ -46,7 +46,9 @@ def smbios_values(credentials: Mapping[str, str | bytes]) -> list[str]:
     values = []
     for name, content in sorted(credentials.items()):
         if not _NAME.fullmatch(name):
-            raise ColvertError(Code.USAGE, f"{name!r} cannot name a credential", hint="letters, digits and _.@:-")
+            raise ColvertError(
+                Code.USAGE, f"{name!r} cannot name a credential", hint="letters, digits and _.@:-"
+            )
         data = content.encode() if isinstance(content, str) else content
         values.append(f"io.systemd.credential.binary:{name}={base64.b64encode(data).decode()}")
     return values

@@ -86,7 +86,9 @@ class Forward:
         match = re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,5})", text)
         host, guest = (int(match[1] or 0), int(match[2])) if match else (0, 0)
         if not (0 < guest < 65536 and host < 65536):
-            raise ColvertError(Code.USAGE, f"{text!r} is no port forward", hint="--forward 8080:80 (host:guest)")
+            raise ColvertError(
+                Code.USAGE, f"{text!r} is no port forward", hint="--forward 8080:80 (host:guest)"
+            )
         return cls(guest, host)
 
     def option(self) -> str:

@@ -60,7 +60,9 @@ class Qmp:
     def __exit__(self, *_: object) -> None:
         self._channel.close()
 
-    def execute(self, name: str, arguments: Mapping[str, Any] | None = None, timeout: float = ANSWER_SECONDS) -> Any:
+    def execute(
+        self, name: str, arguments: Mapping[str, Any] | None = None, timeout: float = ANSWER_SECONDS
+    ) -> Any:
         """Run a QMP command and return its result."""
         request: Json = {"execute": name}
         if arguments:
@@ -74,11 +76,15 @@ class Qmp:
             try:
                 answer = self._message(end)
             except TimeoutError:
-                raise ColvertError(Code.BOOT_FAILED, f"QEMU did not answer {name} in {timeout:.0f} s") from None
+                raise ColvertError(
+                    Code.BOOT_FAILED, f"QEMU did not answer {name} in {timeout:.0f} s"
+                ) from None
             if "event" in answer:
                 self._events.append(answer)
             elif "error" in answer:
-                raise ColvertError(Code.BOOT_FAILED, f"QEMU refused {name}: {answer['error'].get('desc', '')}")
+                raise ColvertError(
+                    Code.BOOT_FAILED, f"QEMU refused {name}: {answer['error'].get('desc', '')}"
+                )
             else:
                 return answer["return"]
 

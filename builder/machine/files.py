@@ -1,0 +1,238 @@
+"""Machine: a machine's files: its disk and firmware variables, sockets, console log.
+
+A machine is thrown away after use unless it has a name. Throw-away ones share their image
+(a qcow2 layer above it holds what they write), so that many run at once; a named one has a
+copy of its own, which outlives the image. Each directory is locked by the process that uses
+it: what a killed one left is swept away by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code, ColvertError, Location
+from builder.machine.accel import FIRMWARE_VARS, Choice, choose
+from builder.machine.credentials import KeyPair, checkout_key
+from builder.machine.qemu import (
+    CONSOLE_LOG,
+    DISK_DIR,
+    DISK_PATH,
+    IMAGE_PATH,
+    QMP_SOCKET,
+    RUN_DIR,
+    SERIAL_SOCKET,
+    MachineSpec,
+)
+from builder.pipeline.lock import held
+from builder.sandbox.run import UNPRIVILEGED_ID, Bind, Sandbox, run
+
+QCOW2_MAGIC = b"QFI\xfb"
+CREATE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Host:
+    """What machines need of the host: the SDK, a directory for them, and the checkout's own."""
+
+    sdk: Path
+    machines: Path
+    checkout_state: Path
+
+    def key(self) -> KeyPair:
+        """The checkout's ssh key; its directory hides itself from git."""
+        self.checkout_state.mkdir(parents=True, exist_ok=True)
+        ignore = self.checkout_state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        return checkout_key(self.checkout_state)
+
+    def accel(self, spec: MachineSpec) -> Choice:
+        """The accelerator that `spec` names, else the one that works here."""
+        if spec.accel is not None:
+            return Choice(spec.accel, "as asked for")
+        self.machines.mkdir(parents=True, exist_ok=True)
+        return choose(self.sdk, self.machines)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that can be booted, more than once; it exists while its directory is locked."""
+
+    spec: MachineSpec
+    host: Host
+    directory: Path
+    choice: Choice
+    durable: bool
+
+    @property
+    def disk(self) -> Path:
+        return self.directory / "disk"
+
+    @property
+    def run(self) -> Path:
+        return self.directory / "run"
+
+    @property
+    def ssh(self) -> Path:
+        return self.directory / "ssh"
+
+    @property
+    def console_log(self) -> Path:
+        return self.run / CONSOLE_LOG
+
+    @property
+    def qmp_socket(self) -> Path:
+        return self.run / QMP_SOCKET
+
+    @property
+    def serial_socket(self) -> Path:
+        return self.run / SERIAL_SOCKET
+
+    @property
+    def qemu_log(self) -> Path:
+        return self.directory / "qemu.log"
+
+    def sandbox(self, *, network: bool = False) -> Sandbox:
+        """What QEMU and qemu-img see: the SDK, this machine's files, the image read-only."""
+        binds = [Bind(self.disk, DISK_DIR, writable=True), Bind(self.run, RUN_DIR, writable=True)]
+        if self.spec.disk.exists():  # a named machine outlives its image
+            binds.append(Bind(self.spec.disk.absolute(), IMAGE_PATH))
+        return Sandbox(
+            root=self.host.sdk,
+            binds=(*binds, *self.choice.accel.binds()),
+            network=network,
+            own_identity=self.own_identity,
+        )
+
+    @property
+    def own_identity(self) -> bool:
+        """QEMU keeps the caller's identity only where nobody else may open what it needs."""
+        return self.choice.accel.own_identity() or not _open_to_all(self.spec.disk)
+
+    def give(self, path: Path) -> None:
+        """Let QEMU, whoever it runs as, own a file or directory."""
+        if os.geteuid() == 0:
+            owner = 0 if self.own_identity else UNPRIVILEGED_ID
+            os.chown(path, owner, owner)
+
+
+@contextmanager
+def machine(spec: MachineSpec, host: Host, *, keep: str | None = None) -> Iterator[Machine]:
+    """A machine for `spec`: a throw-away one, or the one named `keep` (made at first use)."""
+    if keep is None and not spec.disk.is_file():
+        raise ColvertError(
+            Code.NOT_BUILT, "there is no such image", where=Location(str(spec.disk)), hint="colvert build"
+        )
+    choice = host.accel(spec)
+    place = _kept_directory(host.machines, keep) if keep else _throw_away_directory(host.machines)
+    with place as directory:
+        made = Machine(spec, host, directory, choice, durable=keep is not None)
+        _furnish(made)
+        yield made
+
+
+@contextmanager
+def _throw_away_directory(machines: Path) -> Iterator[Path]:
+    base = machines / "run"
+    base.mkdir(parents=True, exist_ok=True)
+    with held(base / ".lock"):  # nobody sweeps between making a directory and locking it
+        _sweep(base)
+        directory = Path(tempfile.mkdtemp(dir=base, prefix="machine-"))
+        directory.chmod(0o755)
+        lock = held(directory / "lock", wait=False)
+        lock.__enter__()
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        lock.__exit__(None, None, None)
+
+
+def _sweep(base: Path) -> None:
+    """Delete the directories whose process is gone."""
+    for directory in base.glob("machine-*"):
+        with held(directory / "lock", wait=False) as ours:
+            if ours:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _kept_directory(machines: Path, name: str) -> Iterator[Path]:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise ColvertError(Code.USAGE, f"{name!r} cannot name a machine", hint="letters, digits and _.-")
+    directory = machines / "kept" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    with held(directory / "lock", wait=False) as ours:
+        if not ours:
+            raise ColvertError(
+                Code.BUSY, f"the machine {name} runs already", hint="end it first, or take another name"
+            )
+        yield directory
+
+
+def _furnish(made: Machine) -> None:
+    """Make what a first boot needs; leave what an earlier one wrote."""
+    made.ssh.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(made.run, ignore_errors=True)  # sockets and log of an earlier run
+    for directory in (made.disk, made.run):
+        directory.mkdir(exist_ok=True)
+        made.give(directory)
+    variables = made.disk / "vars.fd"
+    if not variables.exists():
+        source = made.spec.firmware.variables or made.host.sdk / FIRMWARE_VARS.lstrip("/")
+        temporary = variables.with_suffix(".new")
+        shutil.copyfile(source, temporary)
+        temporary.replace(variables)
+    disk = made.disk / Path(DISK_PATH).name
+    if not disk.exists():
+        _make_disk(made, disk)
+    for path in made.disk.iterdir():
+        made.give(path)
+
+
+def _make_disk(made: Machine, disk: Path) -> None:
+    if not made.spec.disk.is_file():
+        raise ColvertError(
+            Code.NOT_BUILT,
+            "there is no such image",
+            where=Location(str(made.spec.disk)),
+            hint="colvert build",
+        )
+    new = f"{DISK_PATH}.new"
+    kind = disk_format(made.spec.disk)
+    if made.durable:
+        argv = ["qemu-img", "convert", "-f", kind, "-O", "qcow2", IMAGE_PATH, new]
+    else:
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", IMAGE_PATH, new]
+    run(argv, sandbox=made.sandbox(), timeout=CREATE_SECONDS)
+    if made.spec.disk_size:
+        size = f"{made.spec.disk_size}G"
+        run(
+            ["qemu-img", "resize", "-q", "-f", "qcow2", new, size],
+            sandbox=made.sandbox(),
+            timeout=CREATE_SECONDS,
+        )
+    disk.with_name(f"{disk.name}.new").replace(disk)
+
+
+def disk_format(path: Path) -> str:
+    """QEMU's name for a disk's format, by content: a guess by name would let a guest choose it."""
+    with path.open("rb") as stream:
+        return "qcow2" if stream.read(4) == QCOW2_MAGIC else "raw"
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether somebody who owns nothing here can read a file."""
+    path = path.absolute()
+    try:
+        passable = all(parent.stat().st_mode & 0o001 for parent in path.parents)
+        return passable and bool(path.stat().st_mode & 0o004)
+    except OSError:
+        return True  # not there: then nothing of it needs opening
