@@ -30,8 +30,8 @@ src_prepare() {
 	default
 	# No manual in the tarball; converters beyond the built-in ones and locales
 	# other than C.UTF-8 are not for a minimal system.
-	sed -i -E '/^all-subdirs = /,/[^\\]$/s/\b(iconvdata|manual|po|localedata)\b//' Makeconfig || die
-	grep -q 'iconv  *wctype' Makeconfig || die "subdirectories are not where they were"
+	sed -i -E '/^all-subdirs = /,/[^\\]$/s/\b(iconvdata|manual|po|localedata)\b//g' Makeconfig || die
+	grep -Eq '\biconv +wctype +argp\b' Makeconfig || die "subdirectories are not where they were"
 }
 
 src_configure() {
@@ -44,9 +44,11 @@ src_configure() {
 		--prefix=/usr --libdir=/usr/lib --libexecdir=/usr/lib/misc/glibc
 		--sysconfdir=/etc --localstatedir=/var
 		--with-headers="${ESYSROOT}/usr/include" --enable-kernel=5.10
-		--enable-bind-now --enable-cet --enable-stack-protector=strong --enable-fortify-source
+		--enable-bind-now --enable-cet --enable-stack-protector=strong --enable-fortify-source=3
 		--disable-profile --disable-werror --disable-nscd --disable-build-nscd --disable-timezone-tools
 		--without-gd --without-selinux
+		# configure asks the linker what only the compiler decides, and there is no C library to link with.
+		libc_cv_supported_fortify_source=3
 		libc_cv_slibdir=/usr/lib libc_cv_rtlddir=/usr/lib libc_cv_complocaledir=/usr/lib/locale
 	)
 	# The C library takes its hardening as configure options: it knows which of its
