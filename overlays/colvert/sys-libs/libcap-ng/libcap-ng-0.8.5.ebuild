@@ -1,0 +1,34 @@
+# Copyright 2026 Colvert Authors
+# Distributed under the terms of the Apache License 2.0
+
+EAPI=8
+
+inherit colvert-autotools
+
+DESCRIPTION="POSIX capabilities made easy for programs that drop them"
+HOMEPAGE="https://people.redhat.com/sgrubb/libcap-ng/"
+SRC_URI="
+	https://people.redhat.com/sgrubb/${PN}/${P}.tar.gz
+	mirror://debian/pool/main/libc/${PN}/${PN}_${PV}.orig.tar.gz -> ${P}.tar.gz
+"
+
+LICENSE="LGPL-2.1+"
+SLOT="0"
+KEYWORDS="amd64"
+
+DEPEND="sys-kernel/linux-headers"
+
+src_configure() {
+	local myeconfargs=(
+		--without-python3
+	)
+	colvert-autotools_src_configure
+}
+
+# The programs under utils are for auditing a machine by hand; the image wants the library.
+src_compile() { emake -C src; }
+
+src_install() {
+	emake -C src DESTDIR="${D}" install
+	colvert_drop_archives
+}
