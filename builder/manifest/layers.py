@@ -93,12 +93,13 @@ class Layers:
         except (OSError, ValueError) as error:
             self._missing(path, asked, error)
             return None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            code = Code.INCLUDE_MISSING if asked else Code.MANIFEST_MISSING
+            what = f"{quote(str(path))} is not a regular file"
+            self.problems.fatal(code, what, asked or Location(str(path)))
+            return None
         with os.fdopen(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                code = Code.INCLUDE_MISSING if asked else Code.MANIFEST_MISSING
-                what = f"{quote(str(path))} is not a regular file"
-                self.problems.fatal(code, what, asked or Location(str(path)))
-                return None
             return stream.read(MAX_BYTES + 1)
 
     def _missing(self, path: Path, asked: Location | None, error: Exception) -> None:

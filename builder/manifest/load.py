@@ -223,16 +223,19 @@ def _place(tree: Table, path: Loc, of_key: bool) -> tuple[Location, bool]:
     Steps that are not in the file (pydantic's union tags) are passed over.
     """
     here: Value = tree
-    mark, whole = tree.mark, True
+    mark = key_mark = tree.mark
+    whole = True
     for number, part in enumerate(path):
         last = number == len(path) - 1
         if isinstance(here, Table) and str(part) in here.entries:
             entry = here.entries[str(part)]
-            here = entry.value
-            mark = entry.mark if of_key and last else here.mark
+            here, key_mark = entry.value, entry.mark
+            mark = key_mark if of_key and last else here.mark
         elif isinstance(here, Items) and isinstance(part, int) and part < len(here.members):
             here = here.members[part]
             mark = here.mark
+        elif part == "[key]":
+            mark = key_mark
         else:
             whole = False
     return mark.location, whole

@@ -153,6 +153,8 @@ def _syntax(error: yaml.MarkedYAMLError, source: Source, problems: Problems) -> 
     where = _mark(source, mark).location if mark else Location(source.name)
     problem = (error.problem or error.context or "not valid YAML").removesuffix(".")
     hint = "indent with spaces" if "'\\t'" in problem else ""
+    if problem.startswith("expected chomping or indentation"):
+        hint = 'put quotes around a value that starts with > or |, such as ">=dev-libs/openssl-3.5"'
     problems.fatal(Code.MANIFEST_SYNTAX, problem, where, hint=hint)
 
 

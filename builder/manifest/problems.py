@@ -48,6 +48,10 @@ class Problems:
         if not any(old.what == what and old.where == where for old in self._found):
             self._found.append(ColvertError(code, what, where=where, hint=hint))
 
+    def told(self, where: Location) -> bool:
+        """Whether something is wrong here already: then what follows from it is no news."""
+        return bool(where.line) and any(old.where == where for old in self._found)
+
     def near(self, code: Code, what: str, where: Location | None, word: str, known: Iterable[str]) -> None:
         """Add a mistake about a name that is not one of the `known`."""
         self.add(code, what + nearest(word, known), where)
@@ -71,6 +75,8 @@ class Problems:
         raise ColvertError(first.code, first.what, where=first.where, hint=first.hint, others=others)
 
 
+# parts of pydantic's places that are no part of a manifest
+STEPS = ("[key]", "path-overlay", "git-overlay")
 WANTS = {
     "string_type": "needs text",
     "int_type": "needs a whole number",
@@ -95,7 +101,9 @@ def explain(
     """Add pydantic's findings; `where` gives the place of a value, or of its key if asked."""
     for detail in details:
         loc, kind = detail["loc"], detail["type"]
-        name = ".".join(str(part) for part in loc if "-overlay" not in str(part))
+        name = ".".join(str(part) for part in loc if part not in STEPS)
+        if problems.told(where(loc, False)):
+            continue
         if kind == "extra_forbidden":
             word = str(loc[-1])
             known = [*_fields_at(model, loc[:-1]), *(more_keys if len(loc) == 1 else ())]

@@ -27,8 +27,8 @@ class _Expressions(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         raise SecurityError(f"the operator {operator} is not allowed in a manifest")
 
-    def is_safe_callable(self, obj: Any) -> bool:
-        return False
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        raise SecurityError("nothing can be called in a manifest")
 
 
 def _environment() -> _Expressions:

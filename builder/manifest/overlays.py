@@ -1,0 +1,194 @@
+"""Manifest room: a manifest's overlays as directories, those in git fetched at their commit.
+
+The caller gives a cache directory. In it, repositories are kept bare, and an overlay is a
+read-only directory named by the id of its git tree: what has that name is that content.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pygit2
+from pygit2.enums import FileMode, Option
+
+from builder.errors import Code, ColvertError, Location
+from builder.manifest.fields import SourcePath
+from builder.manifest.load import LoadedManifest
+from builder.manifest.model import GitOverlay
+
+NAME_FILE = "profiles/repo_name"
+
+
+@dataclass(frozen=True)
+class ResolvedOverlay:
+    """An overlay on this machine: its repository name, where it is, and what pins it.
+
+    `pin` is the git tree's id; None for a directory of the user's, which may change.
+    """
+
+    name: str
+    path: Path
+    pin: str | None
+    where: Location
+
+
+def resolve(loaded: LoadedManifest, cache: Path) -> tuple[ResolvedOverlay, ...]:
+    """All overlays in the manifest's order; fetches what the cache does not hold."""
+    return tuple(
+        _one(overlay, cache, loaded.origin(("overlays", index)))
+        for index, overlay in enumerate(loaded.manifest.overlays)
+    )
+
+
+def _one(overlay: SourcePath | GitOverlay, cache: Path, where: Location) -> ResolvedOverlay:
+    if isinstance(overlay, SourcePath):
+        return ResolvedOverlay(_name(overlay.path, overlay.text, where), overlay.path, None, where)
+    tree, path = _git(overlay, cache, where)
+    return ResolvedOverlay(_name(path, overlay.git, where), path, tree, where)
+
+
+def fetch_overlay(overlay: GitOverlay, cache: Path, where: Location) -> Path:
+    """The read-only directory of an overlay in git, fetched unless the cache holds it."""
+    return _git(overlay, cache, where)[1]
+
+
+def _name(path: Path, shown: str, where: Location) -> str:
+    try:
+        name = (path / NAME_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if not name:
+        hint = f"an overlay has its name in {NAME_FILE}; a git overlay inside a repository needs its `path`"
+        raise ColvertError(
+            Code.OVERLAY_MISSING, f"{shown} is not an ebuild repository", where=where, hint=hint
+        )
+    return name
+
+
+def _git(overlay: GitOverlay, cache: Path, where: Location) -> tuple[str, Path]:
+    """The tree's id and the exported directory of an overlay in git."""
+    # read only, and nothing of the repository is executed: its owner does not matter
+    pygit2.option(Option.SET_OWNER_VALIDATION, 0)
+    mirror = cache / "git" / hashlib.sha256(overlay.git.encode()).hexdigest()[:24]
+    try:
+        with _locked(mirror):
+            repository = pygit2.init_repository(str(mirror), bare=True)
+            commit = _commit(repository, overlay, where)
+            tree = _tree(commit, overlay, where)
+            target = cache / "overlays" / str(tree.id)
+            if not target.is_dir():
+                _export(tree, target, where)
+    except pygit2.GitError as error:
+        raise ColvertError(
+            Code.STORE_CORRUPT, f"{mirror}: {error}", where=where, hint=f"rm -r {mirror}"
+        ) from error
+    return str(tree.id), target
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time works on a repository of the cache."""
+    path.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _commit(repository: pygit2.Repository, overlay: GitOverlay, where: Location) -> pygit2.Commit:
+    """The pinned commit, fetched if it is not there yet."""
+    if overlay.commit not in repository:
+        _fetch(repository, overlay, where)
+    found = repository.get(overlay.commit)
+    if not isinstance(found, pygit2.Commit):
+        what = f"{overlay.git} has no commit {overlay.commit}"
+        hint = "take the id of a commit that a branch or tag reaches (git ls-remote, git log)"
+        raise ColvertError(Code.OVERLAY_MISSING, what, where=where, hint=hint)
+    return found
+
+
+def _fetch(repository: pygit2.Repository, overlay: GitOverlay, where: Location) -> None:
+    """Just the commit where the server gives single commits, else all branches and tags."""
+    remote = repository.remotes.create_anonymous(overlay.git)
+    try:
+        remote.fetch([overlay.commit], depth=1)
+        if overlay.commit in repository:
+            return
+    except (pygit2.GitError, ValueError, KeyError):
+        pass
+    try:
+        remote.fetch(["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+    except (pygit2.GitError, ValueError, KeyError) as error:
+        what = f"the overlay {overlay.git} cannot be fetched: {error}"
+        raise ColvertError(
+            Code.FETCH_FAILED, what, where=where, hint="check the URL and the network"
+        ) from error
+
+
+def _tree(commit: pygit2.Commit, overlay: GitOverlay, where: Location) -> pygit2.Tree:
+    if overlay.path is None:
+        return commit.tree
+    try:
+        found = commit.tree[overlay.path]
+    except KeyError:
+        found = None
+    if not isinstance(found, pygit2.Tree):
+        what = f"{overlay.git} has no directory {overlay.path} at {overlay.commit[:12]}"
+        raise ColvertError(Code.OVERLAY_MISSING, what, where=where)
+    return found
+
+
+def _export(tree: pygit2.Tree, target: Path, where: Location) -> None:
+    """Write a tree out: whole, read-only, under its final name only when it is done."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    try:
+        _write(tree, part / "tree", PurePosixPath(), where)
+        os.rename(part / "tree", target)
+        target.chmod(0o555)
+    finally:
+        for directory in [
+            part,
+            *(path for path in part.rglob("*") if path.is_dir() and not path.is_symlink()),
+        ]:
+            directory.chmod(0o755)
+        shutil.rmtree(part)
+
+
+def _write(tree: pygit2.Tree, target: Path, inside: PurePosixPath, where: Location) -> None:
+    target.mkdir()
+    for entry in tree:
+        name = entry.name or ""
+        if not name or "/" in name or name.lower() in (".", "..", ".git"):
+            raise ColvertError(
+                Code.OVERLAY_MISSING, f"the overlay has the unsafe name {inside / name}", where=where
+            )
+        if isinstance(entry, pygit2.Tree):
+            _write(entry, target / name, inside / name, where)
+        elif isinstance(entry, pygit2.Blob):
+            _write_blob(entry, target / name, inside / name, where)
+        else:
+            raise ColvertError(Code.OVERLAY_MISSING, f"{inside / name} is a submodule", where=where)
+    # the top one must still move to its final name, which needs write permission on it
+    target.chmod(0o555 if inside.parts else 0o755)
+
+
+def _write_blob(blob: pygit2.Blob, target: Path, inside: PurePosixPath, where: Location) -> None:
+    if blob.filemode == FileMode.LINK:
+        link = blob.data.decode("utf-8", "surrogateescape")
+        depth = os.path.normpath(f"{inside.parent}/{link}")
+        if link.startswith("/") or depth.split("/")[0] == "..":
+            raise ColvertError(
+                Code.OVERLAY_MISSING, f"the link {inside} leads out of the overlay", where=where
+            )
+        target.symlink_to(link)
+        return
+    target.write_bytes(blob.data)
+    target.chmod(0o555 if blob.filemode == FileMode.BLOB_EXECUTABLE else 0o444)
