@@ -73,7 +73,9 @@ src_install() {
 	keepdir /usr/share/empty.sshd
 
 	insinto /usr/lib/systemd/system
-	doins "${FILESDIR}"/sshd{.service,@.service,.socket,-keygen@.service}
+	doins "${FILESDIR}"/sshd.{service,socket}
+	newins "${FILESDIR}"/sshd-instance.service sshd@.service
+	newins "${FILESDIR}"/sshd-keygen-instance.service sshd-keygen@.service
 	insinto /usr/lib/sysusers.d
 	newins "${FILESDIR}"/sysusers.conf sshd.conf
 }
