@@ -21,7 +21,14 @@ src_prepare() {
 	colvert-autotools_src_prepare
 
 	# PATH for whoever has none yet: /usr/sbin is a link to /usr/bin, and "." is a trap.
-	sed -i 		-e 's|"/usr/local/bin:.*:\."|"/usr/local/bin:/usr/bin"|' 		-e 's|"/bin:/usr/bin:/sbin:/usr/sbin:/etc:/usr/etc"|"/usr/bin"|' 		-e 's|"/usr/local/lib/bash:.*:\."|"/usr/local/lib/bash:/usr/lib/bash"|' 		-e 's|^/\* #define SYS_BASHRC .*|#define SYS_BASHRC "/etc/bash/bashrc"|' 		-e 's|^/\* #define SYS_BASH_LOGOUT .*|#define SYS_BASH_LOGOUT "/etc/bash/bash_logout"|' 		-e 's|^/\* #define SSH_SOURCE_BASHRC \*/|#define SSH_SOURCE_BASHRC|' 		config-top.h || die
+	sed -i \
+		-e 's|"/usr/local/bin:.*:\."|"/usr/local/bin:/usr/bin"|' \
+		-e 's|"/bin:/usr/bin:/sbin:/usr/sbin:/etc:/usr/etc"|"/usr/bin"|' \
+		-e 's|"/usr/local/lib/bash:.*:\."|"/usr/local/lib/bash:/usr/lib/bash"|' \
+		-e 's|^/\* #define SYS_BASHRC .*|#define SYS_BASHRC "/etc/bash/bashrc"|' \
+		-e 's|^/\* #define SYS_BASH_LOGOUT .*|#define SYS_BASH_LOGOUT "/etc/bash/bash_logout"|' \
+		-e 's|^/\* #define SSH_SOURCE_BASHRC \*/|#define SSH_SOURCE_BASHRC|' \
+		config-top.h || die
 }
 
 src_configure() {

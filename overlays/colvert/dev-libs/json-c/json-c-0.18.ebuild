@@ -5,7 +5,7 @@ EAPI=8
 
 inherit colvert-cmake
 
-DESCRIPTION="JSON in C"
+DESCRIPTION="Read and write JSON in C"
 HOMEPAGE="https://github.com/json-c/json-c"
 # Debian repacks json-c without generated documentation.
 SRC_URI="mirror://debian/pool/main/j/json-c/json-c_${PV}+ds.orig.tar.xz -> ${P}.tar.xz"

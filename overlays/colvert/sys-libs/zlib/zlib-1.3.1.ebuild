@@ -8,7 +8,7 @@ inherit colvert-toolchain
 DESCRIPTION="Compression library with the deflate algorithm"
 HOMEPAGE="https://zlib.net/"
 # Debian repacks zlib without its non-free parts.
-SRC_URI="mirror://debian/pool/main/z/zlib/zlib_1.3.dfsg+really${PV}.orig.tar.gz -> ${P}.tar.gz"
+SRC_URI="mirror://debian/pool/main/z/zlib/zlib_$(ver_cut 1-2).dfsg+really${PV}.orig.tar.gz -> ${P}.tar.gz"
 
 LICENSE="ZLIB"
 SLOT="0/1"
