@@ -28,9 +28,9 @@ src_configure() {
 		--without-openssl
 		--without-selinux
 
-		# One program of 1.2 MB with a hundred links to it instead of 6 MB of programs.
+		# One program of 1.2 MB with a hundred links to it instead of a hundred programs.
 		--enable-single-binary=symlinks
-		# procps has these two.
+		# util-linux has kill, procps has uptime.
 		--enable-no-install-program=kill,uptime
 	)
 	colvert-autotools_src_configure

@@ -26,6 +26,8 @@ src_configure() {
 	# configure cannot run its test programs in cross mode; glibc has both as they should be.
 	local -x ac_cv_func_malloc_0_nonnull=yes ac_cv_func_realloc_0_nonnull=yes
 	local myeconfargs=(
+		# util-linux has the kill that knows pidfds.
+		--disable-kill
 		--disable-nls
 		--disable-numa
 		--disable-rpath
