@@ -204,7 +204,7 @@ def run_terminal(
     inner = {"TERM": os.environ.get("TERM", "dumb"), **(env or {})}
     prepared = command(argv, sandbox=replace(sandbox, terminal=True), env=inner, cwd=cwd)
     uid = prepared.uid
-    groups = [] if uid is not None else None
+    groups: list[int] | None = [] if uid is not None else None
     return subprocess.call(prepared.argv, env=dict(prepared.env), user=uid, group=uid, extra_groups=groups)
 
 
