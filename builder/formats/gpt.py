@@ -1,0 +1,199 @@
+"""Formats: the GPT disk, laid out to the sector as DESIGN.md promises.
+
+sfdisk writes the table from places that are computed here; docs/decisions/disk-table.md
+says why not systemd-repart.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code, ColvertError
+from builder.formats.sparse import copy_into
+from builder.formats.tools import bench
+
+SECTOR = 512
+MIB = 1 << 20
+ALIGNMENT = MIB
+# The GPT's second copy: 32 sectors of entries and one of header, at the disk's end.
+TAIL = 33 * SECTOR
+READ_ONLY = "GUID:60"
+LABEL_MAX = 36
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "gpt.colvert")
+
+ESP_SIZE = 1024 * MIB
+USR_SIZE = 2048 * MIB
+VERITY_SIZE = 32 * MIB
+SIGNATURE_SIZE = MIB
+OEM_SIZE = 256 * MIB
+DISK_SIZE = 8192 * MIB
+EMPTY = "_empty"
+
+
+class Type:
+    """Partition types of the Discoverable Partitions Specification and of UEFI (x86-64)."""
+
+    ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+    BIOS = uuid.UUID("21686148-6449-6e6f-744e-656564454649")
+    USR = uuid.UUID("8484680c-9521-48c6-9c11-b0720656f69e")
+    USR_VERITY = uuid.UUID("77ff5f63-e7b6-4633-acf4-1565b864c0e6")
+    USR_VERITY_SIG = uuid.UUID("e7bb33fb-06cf-4e81-8273-e543b413e2e2")
+    LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One entry of the table, and the file whose bytes fill its start."""
+
+    label: str
+    type: uuid.UUID
+    size: int
+    uuid: uuid.UUID
+    content: Path | None = None
+    attributes: str = ""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A partition and where it starts, in bytes."""
+
+    partition: Partition
+    start: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The parts of one disk. `identity` is the OS and its version: UUIDs follow from it."""
+
+    id: str
+    version: str
+    esp: Path
+    usr: Path
+    verity: Path
+    usr_uuid: uuid.UUID
+    verity_uuid: uuid.UUID
+    oem: Path
+    signature: Path | None = None
+
+    def derived(self, what: str) -> uuid.UUID:
+        """The UUID of what has no identity by its content."""
+        return uuid.uuid5(NAMESPACE, f"{self.id} {self.version} {what}")
+
+
+def layout(disk: Contents) -> tuple[Partition, ...]:
+    """The partitions of a new disk, in order. ROOT is not among them: first boot makes it."""
+    usr, verity, sig = (
+        f"{disk.id}-{name}_{disk.version}" for name in ("usr", "usr-verity", "usr-verity-sig")
+    )
+    new = disk.derived
+    return (
+        Partition("ESP", Type.ESP, ESP_SIZE, new("esp"), disk.esp),
+        Partition("BIOS-BOOT", Type.BIOS, MIB, new("bios")),
+        Partition(usr, Type.USR, USR_SIZE, disk.usr_uuid, disk.usr, READ_ONLY),
+        Partition(verity, Type.USR_VERITY, VERITY_SIZE, disk.verity_uuid, disk.verity, READ_ONLY),
+        Partition(sig, Type.USR_VERITY_SIG, SIGNATURE_SIZE, new("signature"), disk.signature, READ_ONLY),
+        Partition(EMPTY, Type.USR, USR_SIZE, new("usr b")),
+        Partition(EMPTY, Type.USR_VERITY, VERITY_SIZE, new("verity b")),
+        Partition(EMPTY, Type.USR_VERITY_SIG, SIGNATURE_SIZE, new("signature b")),
+        Partition("OEM", Type.LINUX, OEM_SIZE, new("oem"), disk.oem),
+    )
+
+
+def place(partitions: Sequence[Partition]) -> tuple[Placed, ...]:
+    """Give each partition its start: one after the other from 1 MiB on."""
+    placed: list[Placed] = []
+    start = ALIGNMENT
+    for partition in partitions:
+        _check(partition)
+        placed.append(Placed(partition, start))
+        start += -(-partition.size // ALIGNMENT) * ALIGNMENT
+    return tuple(placed)
+
+
+def _check(partition: Partition) -> None:
+    if len(partition.label) > LABEL_MAX:
+        raise ColvertError(
+            Code.MANIFEST_INVALID,
+            f"the partition label {partition.label!r} is longer than GPT's {LABEL_MAX} characters",
+            hint="shorten the version or the id",
+        )
+    size = partition.content.stat().st_size if partition.content else 0
+    if size > partition.size:
+        raise ColvertError(
+            Code.TOO_LARGE,
+            f"{partition.label} holds {partition.size / MIB:.0f} MiB, its content has {size / MIB:.1f} MiB",
+            hint="leave packages out of the manifest",
+        )
+
+
+def script(placed: Sequence[Placed], disk_uuid: uuid.UUID) -> str:
+    """sfdisk's input that makes the table."""
+    lines = [
+        "label: gpt",
+        f"label-id: {disk_uuid}",
+        "unit: sectors",
+        f"sector-size: {SECTOR}",
+        "first-lba: 34",
+    ]
+    for item in placed:
+        one = item.partition
+        fields = [
+            f"start={item.start // SECTOR}",
+            f"size={one.size // SECTOR}",
+            f"type={one.type}",
+            f"uuid={one.uuid}",
+            f'name="{one.label}"',
+        ]
+        lines.append(", ".join([*fields, *([f'attrs="{one.attributes}"'] if one.attributes else [])]))
+    return "\n".join(lines) + "\n"
+
+
+def make_disk(disk: Contents, out: Path, *, sdk_root: Path, size: int = DISK_SIZE) -> Path:
+    """Write the raw disk, sparse, and check the table by reading it back."""
+    placed = place(layout(disk))
+    end = placed[-1].start + placed[-1].partition.size + TAIL
+    if end > size:
+        raise ColvertError(
+            Code.TOO_LARGE, f"the partitions need {end / MIB:.0f} MiB, the disk has {size / MIB:.0f}"
+        )
+    with bench(out, sdk_root, {}) as table:
+        raw = table.blank("disk", size)
+        text = script(placed, disk.derived("disk"))
+        table.run(
+            "sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", table.target("disk"), stdin=text.encode()
+        )
+        _verify(table.run("sfdisk", "--json", table.target("disk")).stdout, placed)
+        with raw.open("r+b") as stream:
+            for item in placed:
+                if item.partition.content is not None:
+                    copy_into(item.partition.content, stream, item.start)
+        return table.take("disk", out)
+
+
+def read_table(disk: Path, *, sdk_root: Path) -> dict[str, object]:
+    """The partition table as sfdisk reads it."""
+    with bench(disk.parent / f"{disk.name}.table", sdk_root, {"disk": disk}) as table:
+        found = json.loads(table.run("sfdisk", "--json", table.source("disk")).stdout)
+    return dict(found["partitiontable"])
+
+
+def _verify(told: str, placed: Sequence[Placed]) -> None:
+    """Compare the table read back with what was wanted."""
+    found = [
+        (entry["start"] * SECTOR, entry["size"] * SECTOR, uuid.UUID(entry["type"]), uuid.UUID(entry["uuid"]),
+         entry.get("name", ""), entry.get("attrs", ""))
+        for entry in json.loads(told)["partitiontable"]["partitions"]
+    ]  # fmt: skip
+    wanted = [
+        (item.start, one.size, one.type, one.uuid, one.label, one.attributes)
+        for item in placed
+        for one in [item.partition]
+    ]
+    if found != wanted:
+        raise ColvertError(Code.IMAGE_INVALID, "the partition table does not read back as it was written",
+                           detail=[f"wanted {wanted}", f"found {found}"])  # fmt: skip

@@ -1,0 +1,55 @@
+"""Formats: the dm-verity hash tree of a usr image, and the identities that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code, ColvertError
+from builder.formats.tools import bench
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "verity.colvert")
+ROOT_HASH = re.compile(r"^Root hash:\s*([0-9a-f]{64})$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Verity:
+    """A hash tree and its root hash."""
+
+    path: Path
+    root_hash: str
+
+    @property
+    def data_uuid(self) -> uuid.UUID:
+        """The UUID of the usr partition: the root hash's first half."""
+        return uuid.UUID(self.root_hash[:32])
+
+    @property
+    def hash_uuid(self) -> uuid.UUID:
+        """The UUID of the verity partition: the root hash's second half."""
+        return uuid.UUID(self.root_hash[32:])
+
+
+def make_verity(data: Path, out: Path, *, sdk_root: Path, identity: str, limit: int | None = None) -> Verity:
+    """Write the hash tree of `data` to `out`; salt and UUID follow from `identity` (id and version)."""
+    salt = hashlib.sha256(f"verity salt {identity}".encode()).hexdigest()
+    with bench(out, sdk_root, {"data": data}) as table:
+        text = table.run(
+            "veritysetup", "format", "--hash=sha256", f"--salt={salt}", "--data-block-size=4096",
+            "--hash-block-size=4096", f"--uuid={uuid.uuid5(NAMESPACE, identity)}",
+            table.source("data"), table.target("verity"),
+        ).stdout  # fmt: skip
+        found = ROOT_HASH.search(text)
+        if found is None:
+            raise ColvertError(Code.IMAGE_INVALID, "veritysetup told no root hash", detail=text.splitlines())
+        size = (table.work / "verity").stat().st_size
+        if limit is not None and size > limit:
+            raise ColvertError(
+                Code.TOO_LARGE,
+                f"the hash tree has {size / 2**20:.1f} MiB, its partition {limit / 2**20:.0f} MiB",
+                hint="leave packages out of the manifest",
+            )
+        return Verity(table.take("verity", out), found[1])
