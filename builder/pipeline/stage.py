@@ -52,16 +52,20 @@ class Executor:
     store: Store
     events: Events
 
+    def cached(self, stage: Stage) -> Entry | None:
+        """The stage's output, if the store has it."""
+        found = self.store.find(stage.key)
+        if found is not None:
+            self.events.emit(Event(kind=Kind.CACHED, stage=stage.name, label=stage.label))
+        return found
+
     def obtain(self, stage: Stage) -> Entry:
         """The stage's output: taken from the store or made now."""
-        found = self.store.find(stage.key)
-        if found is None:
-            with self.store.building(stage.key):
-                found = self.store.find(stage.key)
-                if found is None:
-                    return self._make(stage)
-        self.events.emit(Event(kind=Kind.CACHED, stage=stage.name, label=stage.label))
-        return found
+        found = self.cached(stage)
+        if found is not None:
+            return found
+        with self.store.building(stage.key):
+            return self.cached(stage) or self._make(stage)
 
     def _make(self, stage: Stage) -> Entry:
         for entry in stage.uses:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,41 +109,46 @@ class Builder:
     # --- building ---------------------------------------------------------------
 
     def build_all(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
-        """Build the plan (or the wanted packages and all that those need), in graph order."""
+        """Build the plan (or the wanted packages and all that those need), in graph order.
+
+        When one fails, those already running are finished (their work is worth keeping), no
+        other is begun, and the first failure is raised with the rest.
+        """
         needed = self._closure(wanted)
         built: dict[str, Entry] = {}
+        failures: list[ColvertError] = []
         order = self.plan.order()
-        # the sources of a package that must be built are all fetched before any is built
-        fetched = threading.Lock()
+        running: dict[Future[Entry], str] = {}
         prefetched = False
+        CANCELLED.clear()
         with ThreadPoolExecutor(self.jobs, thread_name_prefix="package") as pool:
-            running: dict[Future[Entry], str] = {}
             try:
                 while order.is_active():
-                    for cpv in order.get_ready():
-                        if cpv not in needed:
+                    for cpv in [] if failures else order.get_ready():
+                        stage = self.stage(self.plan.nodes[cpv], built) if cpv in needed else None
+                        entry = self.executor.cached(stage) if stage else None
+                        if stage is None or entry is not None:
+                            if entry is not None:
+                                built[cpv] = entry
                             order.done(cpv)
                             continue
-                        node = self.plan.nodes[cpv]
-                        stage = self.stage(node, built)
-                        entry = self.executor.store.find(stage.key)
-                        if entry is None and not prefetched:
-                            with fetched:
-                                self._prefetch(needed, built)
-                                prefetched = True
+                        if not prefetched:
+                            # all sources first: a missing one shows before hours of compiling
+                            self._prefetch(needed, built)
+                            prefetched = True
                         running[pool.submit(self.executor.obtain, stage)] = cpv
-                    if not running:
-                        continue
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        cpv = running.pop(future)
-                        built[cpv] = future.result()
-                        order.done(cpv)
+                    if running:
+                        _collect(running, built, failures, order.done)
+                    elif failures:
+                        break
             except BaseException:
-                for future in running:
-                    future.cancel()
                 CANCELLED.set()
                 raise
+        if failures:
+            first, *others = failures
+            raise ColvertError(
+                first.code, first.what, where=first.where, hint=first.hint, detail=first.detail, others=others
+            )
         return built
 
     def _closure(self, wanted: Iterable[str] | None) -> set[str]:
@@ -263,7 +268,25 @@ class Room:
         return self.path / "tmp"
 
 
-# Set when a build fails or is interrupted: every package build still running is stopped.
+def _collect(
+    running: dict[Future[Entry], str],
+    built: dict[str, Entry],
+    failures: list[ColvertError],
+    done: Callable[[str], None],
+) -> None:
+    """Wait until at least one running package ends, and note how."""
+    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in ended:
+        cpv = running.pop(future)
+        try:
+            built[cpv] = future.result()
+        except ColvertError as error:
+            failures.append(error)
+        else:
+            done(cpv)
+
+
+# Set when a build is interrupted: every package build still running is stopped.
 CANCELLED = threading.Event()
 
 
