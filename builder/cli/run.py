@@ -1,0 +1,94 @@
+"""`colvert run`: boot a built image under QEMU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from builder.cli.common import exit_codes
+from builder.errors import Code, ColvertError
+from builder.machine.files import Host
+from builder.machine.qemu import Forward
+from builder.machine.session import RunOptions, run_image
+from builder.pipeline.events import Events
+from builder.sandbox.home import open_home
+from builder.sandbox.sdk import ensure_sdk
+
+
+def newest(out: Path) -> Path:
+    """The disk of the build that `build-image` made last."""
+    found = sorted(out.glob("*/qemu/*.qcow2"), key=lambda path: path.lstat().st_mtime)
+    if not found:
+        raise ColvertError(Code.NOT_BUILT, f"there is no image in {out}", hint="build-image --target qemu")
+    return found[-1]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("image", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("command", nargs=-1)
+@click.option("--ssh", is_flag=True, help="Let the checkout's key in; then open a shell, or run COMMAND.")
+@click.option(
+    "--forward", "forwards", multiple=True, metavar="[HOST:]GUEST", help="Lead a port of 127.0.0.1 in."
+)
+@click.option("--memory", type=click.IntRange(128), default=1024, show_default=True, help="MiB.")
+@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option("--screenshot", type=click.Path(path_type=Path), help="Write the screen as PNG once it is up.")
+@click.option("--persist", metavar="NAME", help="Keep the machine's disk under this name.")
+@click.option(
+    "--until", type=click.Choice(["login"]), help="End at the login prompt; fail if the boot had trouble."
+)
+@click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds until the login prompt."
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), help="Where images are [out]."
+)
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+)
+def cli(
+    image: Path | None,
+    command: tuple[str, ...],
+    ssh: bool,
+    forwards: tuple[str, ...],
+    memory: int,
+    cpus: int,
+    screenshot: Path | None,
+    persist: str | None,
+    until: str | None,
+    timeout: float,
+    out: Path,
+    home: Path | None,
+) -> None:
+    """Boot an image (the last built one by default) under QEMU.
+
+    The image itself is never written to: a machine is thrown away at its end, unless
+    --persist names it. Nobody can log in unless --ssh passes a key.
+
+    \b
+    Examples:
+      colvert run
+      colvert run --ssh
+      colvert run --ssh out/1.0/qemu/colvert.qcow2 systemctl status
+      colvert run --persist work --forward 8080:80
+    """
+    with exit_codes():
+        place = open_home(home)
+        sdk = ensure_sdk(place, Events())
+        host = Host(sdk.root, place.root / "machines", Path(".colvert").absolute())
+        options = RunOptions(
+            image=image or newest(out),
+            ssh=ssh,
+            command=command,
+            forwards=tuple(Forward.parse(text) for text in forwards),
+            memory=memory,
+            cpus=cpus,
+            screenshot=screenshot,
+            persist=persist,
+            console=until is None and not ssh and sys.stdin.isatty(),
+            until_login=until == "login",
+            timeout=timeout,
+        )
+        sys.exit(run_image(options, host, lambda text: click.echo(text, err=True)))
