@@ -74,8 +74,8 @@ def _remove_key(entries: dict[str, Entry], key: str, value: Scalar, problems: Pr
 
 
 def _lists(old: Items | None, new: Items, problems: Problems, path: Path) -> Items:
-    members = list(old.members) if old else []
-    own: list[object] = []
+    members = {_identity(member, path): member for member in (old.members if old else ())}
+    own: set[object] = set()
     for member in new.members:
         if Tag.REMOVE in (new.tag, member.tag):
             _remove_member(members, member, problems, path)
@@ -86,29 +86,26 @@ def _lists(old: Items | None, new: Items, problems: Problems, path: Path) -> Ite
             what = f"{_name(clean)} stands twice in this list"
             problems.add(Code.MANIFEST_INVALID, what, clean.mark.location)
             continue
-        own.append(identity)
-        _put(members, clean, identity, path)
-    return Items(tuple(members), new.mark)
+        own.add(identity)
+        if identity not in members or plain(members[identity]) != plain(clean):
+            # a dict keeps the place of a key that it has
+            members[identity] = clean
+    return Items(tuple(members.values()), new.mark)
 
 
-def _put(members: list[Value], new: Value, identity: object, path: Path) -> None:
-    for index, old in enumerate(members):
-        if _identity(old, path) != identity:
-            continue
-        if plain(old) != plain(new):
-            members[index] = new
-        return
-    members.append(new)
-
-
-def _remove_member(members: list[Value], gone: Value, problems: Problems, path: Path) -> None:
-    kept = [member for member in members if not _matches(member, gone)]
-    if len(kept) == len(members):
-        known = [member.text for member in members if isinstance(member, Scalar) and member.text]
+def _remove_member(members: dict[object, Value], gone: Value, problems: Problems, path: Path) -> None:
+    if isinstance(gone, Scalar):
+        same = _identity(gone, path)
+        matching = [same] if same in members and plain(members[same]) == gone.text else []
+    else:
+        matching = [identity for identity, member in members.items() if _matches(member, gone)]
+    if not matching:
+        known = [member.text for member in members.values() if isinstance(member, Scalar) and member.text]
         name = gone.text or "" if isinstance(gone, Scalar) else ""
         what = f"{_name(gone)} is not in the inherited list {'.'.join(path)}, so it cannot be removed"
         problems.near(Code.MANIFEST_INVALID, what, gone.mark.location, name, known)
-    members[:] = kept
+    for identity in matching:
+        del members[identity]
 
 
 def _matches(member: Value, gone: Value) -> bool:

@@ -18,6 +18,8 @@ from builder.errors import Code, ColvertError, Location
 Loc = tuple[int | str, ...]
 MAX_SHOWN = 60
 MAX_TOLD = 100
+MAX_FOUND = 1000
+MAX_KNOWN = 500
 
 
 def quote(text: str) -> str:
@@ -28,7 +30,7 @@ def quote(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the most similar known name, or nothing."""
-    found = difflib.get_close_matches(word[:MAX_SHOWN], list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word[:MAX_SHOWN], list(known)[:MAX_KNOWN], n=1, cutoff=0.6)
     return f"; did you mean {quote(found[0])}?" if found else ""
 
 
@@ -37,6 +39,8 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: list[ColvertError] = []
+        self._told: set[tuple[str, Location | None]] = set()
+        self._places: set[Location | None] = set()
         self._files: list[str] = []
         self.broken = False
 
@@ -45,16 +49,19 @@ class Problems:
         self._files.append(name)
 
     def add(self, code: Code, what: str, where: Location | None, *, hint: str = "") -> None:
-        if not any(old.what == what and old.where == where for old in self._found):
+        if (what, where) not in self._told and len(self._found) < MAX_FOUND:
+            self._told.add((what, where))
+            self._places.add(where)
             self._found.append(ColvertError(code, what, where=where, hint=hint))
 
     def told(self, where: Location) -> bool:
         """Whether something is wrong here already: then what follows from it is no news."""
-        return bool(where.line) and any(old.where == where for old in self._found)
+        return bool(where.line) and where in self._places
 
     def near(self, code: Code, what: str, where: Location | None, word: str, known: Iterable[str]) -> None:
         """Add a mistake about a name that is not one of the `known`."""
-        self.add(code, what + nearest(word, known), where)
+        if len(self._found) < MAX_FOUND:
+            self.add(code, what + nearest(word, known), where)
 
     def fatal(self, code: Code, what: str, where: Location | None, *, hint: str = "") -> None:
         """Add a mistake after which looking at the merged result makes no sense."""
@@ -99,7 +106,7 @@ def explain(
     more_keys: Iterable[str] = (),
 ) -> None:
     """Add pydantic's findings; `where` gives the place of a value, or of its key if asked."""
-    for detail in details:
+    for detail in details[:MAX_FOUND]:
         loc, kind = detail["loc"], detail["type"]
         name = ".".join(str(part) for part in loc if part not in STEPS)
         if problems.told(where(loc, False)):
@@ -143,12 +150,13 @@ def _fields_at(model: type[BaseModel], loc: Loc) -> list[str]:
     found: list[type[BaseModel]] = [model]
     for part in loc:
         fields = [at.model_fields[str(part)] for at in found if part in at.model_fields]
-        nested = [deeper for at in fields for deeper in _models(at.annotation)]
+        nested = [deeper for at in fields for deeper in nested_models(at.annotation)]
         found = nested or found
     return sorted({name for at in found for name in at.model_fields})
 
 
-def _models(annotation: object) -> list[type[BaseModel]]:
+def nested_models(annotation: object) -> list[type[BaseModel]]:
+    """The models inside a field's annotation, such as a tuple's members."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
+    return [model for argument in get_args(annotation) for model in nested_models(argument)]

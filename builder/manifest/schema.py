@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_origin
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from builder.manifest.fields import KIB, format_size
 from builder.manifest.model import Manifest
+from builder.manifest.problems import nested_models
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -44,3 +50,42 @@ def _tidy(node: object) -> None:
             field.pop("default", None)
     for value in node.values():
         _tidy(value)
+
+
+def reference() -> str:
+    """The table of all keys for `docs/manifest.md`."""
+    lines = ["", "| key | default | what it says |", "| --- | --- | --- |"]
+    lines.append("| `include` | `[]` | Manifests to start from, relative to this one. |")
+    lines += _rows(Manifest, "")
+    return "\n".join(lines) + "\n"
+
+
+def _rows(model: type[BaseModel], prefix: str) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        inner = nested_models(field.annotation)
+        kind = get_origin(field.annotation)
+        many = "[]" if kind is tuple else ".NAME" if kind is Mapping else ""
+        key = f"{prefix}{name}{many if inner else ''}"
+        rows.append(f"| `{key}` | {_default(name, field)} | {field.description} |")
+        for deeper in inner:
+            rows += _rows(deeper, f"{key}.")
+    return rows
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    if name == "epoch":
+        # the loader puts the commit's time in its place
+        return "`git`"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, tuple):
+        return "`[]`"
+    if value is None:
+        return "`null`"
+    if name == "mode":
+        return f"`0{value:o}`"
+    return f"`{format_size(value) if isinstance(value, int) and value >= KIB else value}`"

@@ -11,7 +11,7 @@ from builder.manifest.load import DEFAULT, LoadedManifest
 from builder.manifest.marks import NULLS
 from builder.manifest.problems import Loc
 
-_PLAIN = re.compile(r"[A-Za-z0-9/.~_=<>](?:[A-Za-z0-9/._=<>@+,%~-]|:(?!$)|\[|\]| (?![#]))*")
+_PLAIN = re.compile(r"[A-Za-z0-9/._](?:[A-Za-z0-9/._=<>@+,%~-]|:(?!$)|\[|\]| (?![#]))*")
 _COLUMN = 44
 
 

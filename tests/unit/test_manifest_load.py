@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
 from builder.errors import Code, ColvertError, Exit
 from builder.manifest import LoadedManifest, load
 from builder.manifest.load import DEFAULT
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 HEAD = "id: test\nname: Test\nversion: 1.0\nepoch: 1700000000\n"
 Write = Callable[..., Path]
@@ -181,6 +184,23 @@ def test_an_alias_bomb_is_stopped(write: Write) -> None:
     assert found(write("\n".join(lines)))[0][0] is Code.MANIFEST_SYNTAX
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"k{n}: 1" for n in range(9000)),
+        f"packages: [{', '.join(f'p{n}' for n in range(15000))}]",
+        f"packages: !remove [{', '.join(f'p{n}' for n in range(15000))}]",
+        f"users: [{', '.join(f'{{name: u{n}}}' for n in range(5000))}]",
+        f"use: {{{', '.join(f'p{n}: x' for n in range(8000))}}}",
+    ],
+    ids=["keys", "packages", "removals", "users", "use"],
+)
+def test_a_large_wrong_file_takes_no_quadratic_time(write: Write, text: str) -> None:
+    start = time.monotonic()
+    assert 0 < len(found(write(text))) <= 100
+    assert time.monotonic() - start < 20
+
+
 def test_includes_apply_in_order_and_once(write: Write) -> None:
     write(HEAD + "packages: [a/base]\nupdate: {channel: base}\n", "lib/base.yaml")
     write("include: [base.yaml]\npackages: [!remove a/base, a/one]\nupdate: {channel: one}\n", "lib/one.yaml")
@@ -294,63 +314,9 @@ def test_any_bytes_are_a_manifest_or_a_clear_error(tmp_path: Path, data: bytes) 
     loads_or_tells(path)
 
 
-PIECES = st.sampled_from(
-    [
-        "id",
-        ":",
-        " ",
-        "\n",
-        "- ",
-        "[",
-        "]",
-        "{",
-        "}",
-        ",",
-        "&a",
-        "*a",
-        "!remove",
-        "!replace",
-        "!x",
-        "'",
-        '"',
-        "|",
-        ">",
-    ]
-    + [
-        "#",
-        "%",
-        "@",
-        "?",
-        "~",
-        "\t",
-        "{{",
-        "}}",
-        "version",
-        "packages",
-        "kernel",
-        "use",
-        "files",
-        "users",
-        "include",
-    ]
-    + [
-        "overlays",
-        "git",
-        "null",
-        "/",
-        ".",
-        "..",
-        "\\",
-        "0",
-        "é",
-        "\U0001f600",
-        "  ",
-        "\n  ",
-        "<<",
-        "---",
-        "...",
-    ]
-)
+WORDS_OF_YAML = """id : [ ] { } , &a *a !remove !replace !x ' " | > # % @ ? ~ {{ }} version packages kernel
+use files users include overlays git null / . .. \\ 0 é << --- ..."""
+PIECES = st.sampled_from([*WORDS_OF_YAML.split(), " ", "\n", "- ", "\t", "  ", "\n  ", "\U0001f600"])
 
 
 @FUZZ
@@ -371,44 +337,10 @@ VALUES = st.recursive(
     ),
     max_leaves=8,
 )
-KEYS = [
-    "id",
-    "name",
-    "version",
-    "epoch",
-    "include",
-    "overlays",
-    "packages",
-    "use",
-    "kernel",
-    "files",
-    "units",
-]
-KEYS += [
-    "users",
-    "groups",
-    "usr",
-    "disk",
-    "platforms",
-    "update",
-    "keys",
-    "locales",
-    "distfile_mirrors",
-    "profile",
-]
-INNER = [
-    "package",
-    "fragments",
-    "command_line",
-    "path",
-    "source",
-    "content",
-    "mode",
-    "enable",
-    "git",
-    "commit",
-]
-INNER += ["compression", "cluster_size", "usr_size", "qemu", "memory", "cpus", "a/b"]
+KEYS = ["id", "name", "version", "epoch", "include", "overlays", "profile", "packages", "use", "kernel"]
+KEYS += ["files", "units", "users", "groups", "usr", "disk", "platforms", "update", "keys", "locales"]
+INNER = ["package", "fragments", "command_line", "path", "source", "content", "mode", "enable", "git"]
+INNER += ["commit", "compression", "cluster_size", "usr_size", "qemu", "memory", "cpus", "a/b"]
 NESTED = VALUES | st.dictionaries(st.sampled_from(INNER), VALUES, max_size=4)
 
 
@@ -417,8 +349,6 @@ NESTED = VALUES | st.dictionaries(st.sampled_from(INNER), VALUES, max_size=4)
 def test_any_value_under_any_key_is_a_manifest_or_a_clear_error(
     tmp_path: Path, data: dict[str, object]
 ) -> None:
-    import yaml
-
     path = tmp_path / "os.yaml"
     path.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8", errors="surrogatepass")
     loads_or_tells(path)

@@ -1,0 +1,69 @@
+"""The model: parts for stages' keys, values as stages get them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from builder.manifest.fields import GIB, KIB, MIB, format_size, parse_size
+from builder.manifest.model import Disk, Manifest
+
+
+def manifest(**values: object) -> Manifest:
+    return Manifest.model_validate({"id": "a", "name": "A", "version": "1", **values})
+
+
+def test_the_disk_is_the_designs() -> None:
+    disk = Disk()
+    sizes = (disk.esp_size, disk.usr_size, disk.verity_size, disk.signature_size, disk.oem_size)
+    assert sizes == (GIB, 2 * GIB, 32 * MIB, MIB, 256 * MIB)
+
+
+def test_a_hash_tree_has_to_fit() -> None:
+    # 2 GiB: 4096 + 32 + 1 digest blocks and the superblock are a little over 16 MiB
+    Disk(verity_size=17 * MIB)
+    with pytest.raises(ValidationError):
+        Disk(verity_size=16 * MIB)
+
+
+def test_a_model_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        manifest().name = "B"
+
+
+def test_a_part_is_only_what_was_asked_for() -> None:
+    one = manifest(usr={"compression": "lz4"}, packages=["a/b"])
+    two = manifest(usr={"compression": "lz4"}, packages=["c/d"])
+    assert one.part("usr.compression", "locales") == {"locales": [], "usr.compression": "lz4"}
+    assert one.part_json("usr", "id") == two.part_json("usr", "id")
+    assert one.part_json("packages") != two.part_json("packages")
+    with pytest.raises(KeyError):
+        one.part("pakages")
+    with pytest.raises(KeyError):
+        one.part("usr.size")
+
+
+def test_a_source_file_counts_by_its_content_only(tmp_path: Path) -> None:
+    def fragments(name: str, text: str) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return manifest(kernel={"fragments": [str(path)]}).part_json("kernel.fragments")
+
+    assert fragments("a/x", "CONFIG_A=y") == fragments("b/y", "CONFIG_A=y")
+    assert fragments("a/x", "CONFIG_A=y") != fragments("a/x", "CONFIG_A=n")
+    assert str(tmp_path) not in fragments("a/x", "CONFIG_A=y")
+
+
+def test_a_directory_mirror_becomes_a_url(tmp_path: Path) -> None:
+    assert manifest(distfile_mirrors=[str(tmp_path)]).distfile_mirrors == (tmp_path.as_uri(),)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2 GiB", 2 * GIB), ("64KiB", 64 * KIB), ("512", 512), ("1 TiB", 1 << 40)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+    assert parse_size(format_size(size)) == size

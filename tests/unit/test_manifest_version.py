@@ -1,0 +1,108 @@
+"""Versions from git, in repositories made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pygit2
+import pytest
+
+from builder.manifest import load
+from builder.manifest.version import LONGEST_LABEL, MAX_VERSION, check, revision
+
+# 2026-11-22 23:59:50 UTC, which is another day where the committer is
+SECONDS = 1795391990
+MANIFEST = "id: a\nname: A\nversion: git\n"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> pygit2.Repository:
+    made = pygit2.init_repository(str(tmp_path))
+    (tmp_path / "os.yaml").write_text(MANIFEST)
+    (tmp_path / ".gitignore").write_text("/out/\n")
+    commit(made)
+    return made
+
+
+def commit(repository: pygit2.Repository) -> str:
+    who = pygit2.Signature("A", "a@example.org", SECONDS, 120)
+    repository.index.add_all()
+    repository.index.write()
+    parents = [] if repository.head_is_unborn else [repository.head.target]
+    tree = repository.index.write_tree()
+    return str(repository.create_commit("HEAD", who, who, "change", tree, parents))
+
+
+def version(repository: pygit2.Repository) -> str:
+    found = revision(Path(repository.workdir))
+    assert found is not None
+    return found.version
+
+
+def test_a_commit_is_its_date_and_id(repository: pygit2.Repository) -> None:
+    loaded = load(Path(repository.workdir) / "os.yaml")
+    assert loaded.commit == str(repository.head.target)
+    assert loaded.version == f"261122.{loaded.commit[:6]}"
+    assert (loaded.epoch, loaded.dirty) == (SECONDS, False)
+
+
+def test_a_tag_is_its_version(repository: pygit2.Repository) -> None:
+    who = pygit2.Signature("A", "a@example.org", SECONDS, 0)
+    head = str(repository.head.target)
+    repository.references.create("refs/tags/v1.9.0", head)
+    repository.create_tag("v1.10.0", head, pygit2.enums.ObjectType.COMMIT, who, "annotated")
+    repository.references.create("refs/tags/v2", head)
+    repository.references.create("refs/tags/v9.9.9-rc1", head)
+    assert version(repository) == "1.10.0"
+    (Path(repository.workdir) / "new").write_text("")
+    commit(repository)
+    assert version(repository).startswith("261122.")
+
+
+def test_changes_never_look_like_a_release(repository: pygit2.Repository) -> None:
+    repository.references.create("refs/tags/v1.0.0", str(repository.head.target))
+    work = Path(repository.workdir)
+    (work / "out").mkdir()
+    (work / "out" / "disk.raw").write_text("ignored")
+    assert version(repository) == "1.0.0"
+    (work / "overlay").mkdir()
+    (work / "overlay" / "new.ebuild").write_text("EAPI=8")
+    assert version(repository) == "261122.dirty"
+    commit(repository)
+    (work / "os.yaml").write_text(MANIFEST + "locales: []\n")
+    assert version(repository) == "261122.dirty"
+
+
+def test_git_without_a_commit_says_nothing(tmp_path: Path) -> None:
+    pygit2.init_repository(str(tmp_path))
+    assert revision(tmp_path) is None
+
+
+def test_a_fixed_version_may_use_the_commit(repository: pygit2.Repository) -> None:
+    path = Path(repository.workdir) / "os.yaml"
+    path.write_text(MANIFEST.replace("git", "'2.{{ commit[:4] }}'"))
+    commit(repository)
+    assert load(path).version == f"2.{str(repository.head.target)[:4]}"
+
+
+def test_every_version_fits_its_label() -> None:
+    assert len(LONGEST_LABEL + "261122.1a2b3c") == 36
+    assert len("261122.dirty") <= MAX_VERSION
+    for good in ("1.0.0", "261122.1a2b3c", "4152.0.0"):
+        assert check(good) == good
+    for bad in (
+        "",
+        "v1.0",
+        "1.0-1",
+        "1.0+3",
+        "1_0",
+        "1..0",
+        "1.",
+        "1~rc1",
+        "1.0 ",
+        "20261122.1a2b3",
+        "1/2",
+        "١.0",
+    ):
+        with pytest.raises(ValueError):
+            check(bad)
