@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import Guest
 from builder.machine.qemu import RUN_DIR, SSH_PORT, MachineSpec, command_line
 from builder.machine.qmp import CONNECT_SECONDS, Qmp, connect
-from builder.sandbox.run import command, start
+from builder.sandbox.run import Command, command, start
 
 LOGIN_SECONDS = 420.0
 SHUTDOWN_SECONDS = 180.0
@@ -105,6 +105,18 @@ class Running:
         host = self.machine.host
         return Guest(host.sdk, self.machine.ssh, self.forwarded(SSH_PORT), key)
 
+    def type(self, text: bytes) -> None:
+        """Type on the serial console; what comes back is read from the log.
+
+        The connection has to be read as well, since a guest waits for whoever listens slowly.
+        """
+        with connect(self.machine.serial_socket, CONNECT_SECONDS, self.alive) as channel:
+            channel.sendall(text)
+            channel.settimeout(0.5)
+            with suppress(TimeoutError, ConnectionResetError):
+                while channel.recv(65536):
+                    pass
+
     def screenshot(self, target: Path) -> None:
         """The guest's screen as PNG."""
         name = "screen.png"
@@ -152,18 +164,22 @@ def boot(made: Machine) -> Iterator[Running]:
     for socket in (made.qmp_socket, made.serial_socket):
         socket.unlink(missing_ok=True)
     started = time.monotonic()
-    with start(prepared, log=made.qemu_log) as process:
-        try:
-            channel = connect(made.qmp_socket, CONNECT_SECONDS, lambda: process.poll() is None)
-        except ColvertError as error:
-            said = made.qemu_log.read_text(errors="replace").splitlines()[-10:]
-            raise ColvertError(
-                error.code, "QEMU did not start", detail=said, hint=prepared.pasteable()
-            ) from None
-        with Qmp(channel) as qmp:
-            running = Running(made, process, qmp, started)
-            running.begin = begin
-            yield running
+    with start(prepared, log=made.qemu_log) as process, _control(made, process, prepared) as qmp:
+        running = Running(made, process, qmp, started)
+        running.begin = begin
+        yield running
+
+
+def _control(made: Machine, process: subprocess.Popen[bytes], prepared: Command) -> Qmp:
+    """Get hold of QEMU that was just started; where it gave up, tell its own words."""
+    try:
+        return Qmp(connect(made.qmp_socket, CONNECT_SECONDS, lambda: process.poll() is None))
+    except ColvertError as error:
+        # it makes the socket before it looks at the devices: let it finish its last sentence
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        said = made.qemu_log.read_text(errors="replace").splitlines()[-10:]
+        raise ColvertError(error.code, "QEMU did not start", detail=said, hint=prepared.pasteable()) from None
 
 
 @dataclass(frozen=True)

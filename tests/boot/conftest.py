@@ -1,0 +1,42 @@
+"""Boot tests: the image they boot, and the machines that several tests share.
+
+`image` comes from COLVERT_IMAGE; a boot under TCG takes a minute, so tests that only look
+share one machine of the module.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.machine.files import Host
+
+
+@pytest.fixture(scope="session")
+def sdk_root(request: pytest.FixtureRequest) -> Path:
+    """The SDK's root: COLVERT_SDK, else what the fixture of the build tests gives."""
+    named = os.environ.get("COLVERT_SDK")
+    return Path(named) if named else Path(request.getfixturevalue("sdk").root)
+
+
+@pytest.fixture(scope="session")
+def host(sdk_root: Path) -> Iterator[Host]:
+    """A place for machines that QEMU can reach, whoever it runs as; pytest's own are closed to others."""
+    directory = Path(tempfile.mkdtemp(prefix="colvert-boot-", dir="/var/tmp"))
+    directory.chmod(0o755)
+    yield Host(sdk_root, directory / "machines", directory / "state")
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """The disk under test."""
+    named = os.environ.get("COLVERT_IMAGE")
+    if not named:
+        pytest.skip("COLVERT_IMAGE names no disk")
+    return Path(named)
