@@ -37,6 +37,7 @@ src_configure() {
 		--without-cxx-binding
 		--without-manpages
 		--without-tests
+		--enable-overwrite
 		--enable-widec
 		--enable-pc-files
 		--with-pkg-config-libdir="${EPREFIX}/usr/$(get_libdir)/pkgconfig"
