@@ -108,7 +108,8 @@ def explain(
     """Add pydantic's findings; `where` gives the place of a value, or of its key if asked."""
     for detail in details[:MAX_FOUND]:
         loc, kind = detail["loc"], detail["type"]
-        name = ".".join(str(part) for part in loc if part not in STEPS)
+        # members of a merged list have no number that the reader of one file could count
+        name = ".".join(part for part in loc if isinstance(part, str) and part not in STEPS)
         if problems.told(where(loc, False)):
             continue
         if kind == "extra_forbidden":
