@@ -1,7 +1,6 @@
 """Boot tests: the image they boot, and the machines that several tests share.
 
-`image` comes from COLVERT_IMAGE; a boot under TCG takes a minute, so tests that only look
-share one machine of the module.
+A boot under TCG takes a minute, so tests that only look share one machine of their module.
 """
 
 from __future__ import annotations
@@ -34,9 +33,10 @@ def host(sdk_root: Path) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def image() -> Path:
-    """The disk under test."""
+def image(request: pytest.FixtureRequest) -> Path:
+    """The disk under test: COLVERT_IMAGE, else the one of the release that the tests built."""
     named = os.environ.get("COLVERT_IMAGE")
-    if not named:
-        pytest.skip("COLVERT_IMAGE names no disk")
-    return Path(named)
+    if named:
+        return Path(named)
+    [disk] = Path(request.getfixturevalue("release")).rglob("*.qcow2")
+    return disk
