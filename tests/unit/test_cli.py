@@ -35,7 +35,9 @@ def test_every_command_has_help(name: str, command: object) -> None:
 def test_a_bad_manifest_is_exit_2_with_a_place(tmp_path: Path, text: str, code: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    result = CliRunner().invoke(cli, ["plan", "--json", "--manifest", str(path), "--home", str(tmp_path / "home")])
+    result = CliRunner().invoke(
+        cli, ["plan", "--json", "--manifest", str(path), "--home", str(tmp_path / "home")]
+    )
     assert result.exit_code == 2
     first = json.loads(result.output)["errors"][0]
     assert first["code"] == code

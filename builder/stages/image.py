@@ -1,0 +1,359 @@
+"""Image: binary packages -> tree -> usr image -> initrd and UKI -> disk -> platform images.
+
+Each arrow is a stage: keyed by what it reads of the manifest, by what it consumes and by the
+code that does it; a function of `formats/` does the work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from uuid import UUID
+
+from builder.errors import Code, ColvertError
+from builder.formats.erofs import ErofsSettings, make_erofs
+from builder.formats.esp import BootFiles, make_esp
+from builder.formats.gpt import Contents, make_disk
+from builder.formats.initrd import make_initrd
+from builder.formats.oem import make_oem
+from builder.formats.presets import UnitRules
+from builder.formats.rules import ExtraFile, TreeRules, assemble
+from builder.formats.tree import PackageImage
+from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
+from builder.formats.verity import make_verity
+from builder.manifest.model import Usr
+from builder.pipeline.key import digest_tree, digest_value
+from builder.pipeline.stage import Stage, Work
+from builder.pipeline.store import Entry
+from builder.platforms import PLATFORMS, Context, Platform
+from builder.stages.outputs import deliver
+from builder.stages.packages import gives
+from builder.stages.session import Session
+
+VERSION = 1
+# A new entry's tries before the other slot is taken (systemd-boot, "Boot Counting").
+TRIES = 3
+
+
+def build_images(session: Session, targets: Sequence[str], out: Path) -> Path:
+    """Build everything for the targets; returns `out`/VERSION."""
+    platforms = choose(targets)
+    image = Image(session, session.build_packages())
+    place = out / session.loaded.version
+    for platform in platforms:
+        entry = image.platform(platform)
+        deliver(entry.out, place / platform.name, session.events)
+    return place
+
+
+def choose(targets: Sequence[str]) -> list[Platform]:
+    """The platforms by name; `all` is every one."""
+    names = list(PLATFORMS) if "all" in targets else list(dict.fromkeys(targets))
+    for name in names:
+        if name not in PLATFORMS:
+            raise ColvertError(
+                Code.UNKNOWN_TARGET,
+                f"there is no target {name}",
+                hint=f"one of {', '.join(PLATFORMS)}, or all",
+            )
+    return [PLATFORMS[name] for name in names]
+
+
+@dataclass
+class Image:
+    """The stages after the packages, each made when it is first asked for."""
+
+    session: Session
+    packages: dict[str, Entry]
+
+    @cached_property
+    def code(self) -> str:
+        """Digest of the code that makes images, so that no stale result survives a change of it."""
+        root = Path(__file__).parents[1]
+        parts = {name: digest_tree(root / name) for name in ("formats", "platforms")}
+        return digest_value(parts)
+
+    def stage(self, name: str, inputs: dict[str, str], uses: tuple[Entry, ...], run: object) -> Entry:
+        loaded = self.session.loaded
+        whole = {"sdk": self.session.sdk.id, "code": self.code, "version": loaded.version, **inputs}
+        stage = Stage(name, f"{loaded.manifest.id} {loaded.version}", VERSION, whole, run, uses)  # type: ignore[arg-type]
+        return self.session.executor.obtain(stage)
+
+    # --- tree -------------------------------------------------------------------
+
+    @cached_property
+    def shipped(self) -> list[str]:
+        """The packages of the image: those asked for and what they need at run time."""
+        plan = self.session.plan
+        roots = [cpv for cpv in plan.nodes if _asked_for(self.session.atoms, plan.nodes[cpv].atom)]
+        return plan.runtime(roots)
+
+    @cached_property
+    def tree(self) -> Entry:
+        """out/tree is the image's root (usr/...), out/side what does not ship, out/report.json who owns what."""
+        manifest = self.session.loaded.manifest
+        nodes = self.session.plan.nodes
+        names = ("id", "name", "files", "units", "users", "groups", "locales")
+        inputs = {
+            "manifest": manifest.part_json(*names),
+            "epoch": str(self.session.loaded.epoch),
+            **{
+                f"package:{cpv}": digest_value(
+                    [
+                        gives(self.packages[cpv]),
+                        list(nodes[cpv].licences),
+                        nodes[cpv].description,
+                        nodes[cpv].homepage,
+                    ]
+                )
+                for cpv in self.shipped
+            },
+        }
+        uses = tuple(self.packages[cpv] for cpv in self.shipped)
+        return self.stage("tree", inputs, uses, self._make_tree)
+
+    def _make_tree(self, work: Work) -> None:
+        nodes = self.session.plan.nodes
+        images = [
+            PackageImage(
+                cpv,
+                self.packages[cpv].out / "image",
+                nodes[cpv].licences,
+                nodes[cpv].slot,
+                nodes[cpv].description,
+                nodes[cpv].homepage,
+            )
+            for cpv in self.shipped
+        ]
+        report = assemble(
+            images, work.out / "tree", self._rules(), side=work.out / "side", sdk_root=self.session.sdk.root
+        )
+        (work.out / "report.json").write_text(json.dumps(asdict(report), indent=1, sort_keys=True))
+
+    def _rules(self) -> TreeRules:
+        loaded = self.session.loaded
+        manifest = loaded.manifest
+        release = {
+            "ID": manifest.id,
+            "ID_LIKE": "gentoo",
+            "NAME": manifest.name,
+            "PRETTY_NAME": f"{manifest.name} {loaded.version}",
+            "VERSION": loaded.version,
+            "VERSION_ID": loaded.version,
+            "IMAGE_ID": manifest.id,
+            "IMAGE_VERSION": loaded.version,
+        }
+        texts = {
+            path.name: path
+            for overlay in reversed(self.session.settings.overlays)
+            if (overlay.path / "licenses").is_dir()
+            for path in sorted((overlay.path / "licenses").iterdir())
+        }
+        units = UnitRules(manifest.units.enable, manifest.units.disable, manifest.units.mask)
+        return TreeRules(
+            os_release=release,
+            epoch=loaded.epoch,
+            files=(*_manifest_files(self.session), *_accounts(self.session)),
+            units=units,
+            licence_texts=texts,
+        )
+
+    # --- usr, UKI, disk ------------------------------------------------------------
+
+    @cached_property
+    def usr(self) -> Entry:
+        """out/usr.raw, out/usr.verity and out/roothash."""
+        manifest = self.session.loaded.manifest
+        inputs = {
+            "tree": self.tree.digest,
+            "manifest": manifest.part_json("id", "usr", "disk"),
+            "epoch": str(self.session.loaded.epoch),
+        }
+        return self.stage("usr", inputs, (self.tree,), self._make_usr)
+
+    def _make_usr(self, work: Work) -> None:
+        loaded, root = self.session.loaded, self.session.sdk.root
+        disk = loaded.manifest.disk
+        work.phase("erofs")
+        make_erofs(
+            self.tree.out / "tree/usr",
+            work.out / "usr.raw",
+            sdk_root=root,
+            epoch=loaded.epoch,
+            settings=_compression(loaded.manifest.usr),
+            limit=disk.usr_size,
+        )
+        work.phase("verity")
+        verity = make_verity(
+            work.out / "usr.raw",
+            work.out / "usr.verity",
+            sdk_root=root,
+            identity=f"{loaded.manifest.id} {loaded.version}",
+            limit=disk.verity_size,
+        )
+        (work.out / "roothash").write_text(verity.root_hash)
+
+    @cached_property
+    def initrd(self) -> Entry:
+        """out/initrd"""
+        inputs = {"tree": self.tree.digest, "epoch": str(self.session.loaded.epoch)}
+        return self.stage("initrd", inputs, (self.tree,), self._make_initrd)
+
+    def _make_initrd(self, work: Work) -> None:
+        tree = self.tree.out
+        epoch, root = self.session.loaded.epoch, self.session.sdk.root
+        make_initrd(tree / "tree", tree / "side", work.out / "initrd", sdk_root=root, epoch=epoch)
+
+    @property
+    def root_hash(self) -> str:
+        return (self.usr.out / "roothash").read_text()
+
+    @cached_property
+    def uki(self) -> Entry:
+        """out/uki.efi: unsigned; it names its /usr by the root hash."""
+        inputs = {
+            "tree": self.tree.digest,
+            "initrd": self.initrd.digest,
+            "roothash": self.root_hash,
+            "manifest": self.session.loaded.manifest.part_json("kernel.command_line"),
+        }
+        return self.stage("uki", inputs, (self.tree, self.initrd), self._make_uki)
+
+    def _make_uki(self, work: Work) -> None:
+        tree = self.tree.out
+        release = json.loads((tree / "report.json").read_text())["kernel"]
+        if release is None:
+            raise ColvertError(
+                Code.IMAGE_INVALID,
+                "the image has no kernel",
+                hint="name one under `kernel: package:` in the manifest",
+            )
+        words = (f"usrhash={self.root_hash}", *self.session.loaded.manifest.kernel.command_line)
+        parts = UkiParts(
+            kernel=tree / "side/usr/lib/modules" / release / "vmlinuz",
+            initrd=self.initrd.out / "initrd",
+            cmdline=" ".join(words),
+            os_release=tree / "tree/usr/lib/os-release",
+            uname=release,
+            stub=tree / "side" / STUB,
+        )
+        make_uki(parts, work.out / "uki.efi", sdk_root=self.session.sdk.root)
+
+    @cached_property
+    def disk(self) -> Entry:
+        """out/disk.raw: the GPT disk with slot A filled; out/esp.raw is not kept."""
+        inputs = {
+            "usr": self.usr.digest,
+            "uki": self.uki.digest,
+            "tree": self.tree.digest,
+            "manifest": self.session.loaded.manifest.part_json("id", "disk"),
+            "epoch": str(self.session.loaded.epoch),
+        }
+        return self.stage("disk", inputs, (self.tree, self.usr, self.uki), self._make_disk)
+
+    def _make_disk(self, work: Work) -> None:
+        loaded, root = self.session.loaded, self.session.sdk.root
+        name, version, sizes = loaded.manifest.id, loaded.version, loaded.manifest.disk
+        identity = f"{name} {version}"
+        boot = BootFiles(
+            self.tree.out / "tree" / LOADER, self.uki.out / "uki.efi", f"{name}_{version}+{TRIES}.efi"
+        )
+        work.phase("ESP")
+        esp = make_esp(
+            boot,
+            work.scratch / "esp.raw",
+            sdk_root=root,
+            size=sizes.esp_size,
+            epoch=loaded.epoch,
+            identity=identity,
+        )
+        oem = make_oem(
+            None,
+            work.scratch / "oem.raw",
+            sdk_root=root,
+            size=sizes.oem_size,
+            epoch=loaded.epoch,
+            identity=identity,
+        )
+        work.phase("GPT")
+        hashed = self.root_hash
+        contents = Contents(
+            id=name,
+            version=version,
+            esp=esp,
+            usr=self.usr.out / "usr.raw",
+            verity=self.usr.out / "usr.verity",
+            usr_uuid=_half(hashed, 0),
+            verity_uuid=_half(hashed, 1),
+            oem=oem,
+        )
+        make_disk(contents, work.out / "disk.raw", sdk_root=root)
+
+    def platform(self, platform: Platform) -> Entry:
+        """What one platform's own tools read, made of the disk."""
+        manifest = self.session.loaded.manifest
+        settings = manifest.platforms.get(platform.name)
+        inputs = {
+            "disk": self.disk.digest,
+            "settings": settings.model_dump_json() if settings else "",
+            "manifest": manifest.part_json("id", "name"),
+        }
+
+        def run(work: Work) -> None:
+            context = Context(
+                id=manifest.id,
+                name=manifest.name,
+                version=self.session.loaded.version,
+                sdk_root=self.session.sdk.root,
+                epoch=self.session.loaded.epoch,
+                settings=settings.model_dump() if settings else {},
+            )
+            platform.emit(self.disk.out / "disk.raw", context, work.out)
+
+        return self.stage(f"image:{platform.name}", inputs, (self.disk,), run)
+
+
+def _asked_for(atoms: Sequence[str], name: str) -> bool:
+    """Whether one of the manifest's atoms (with or without operator and version) means a package."""
+    for atom in atoms:
+        plain = atom.lstrip("<>=~").split(":")[0].split("[")[0]
+        if plain == name or (plain.startswith(f"{name}-") and plain[len(name) + 1 :][:1].isdigit()):
+            return True
+    return False
+
+
+def _half(root_hash: str, which: int) -> UUID:
+    """The partition UUID that is half of a root hash (Discoverable Partitions Specification)."""
+
+    return UUID(root_hash[32 * which : 32 * which + 32])
+
+
+def _compression(usr: Usr) -> ErofsSettings:
+    algorithm, _, level = usr.compression.partition(",")
+    return ErofsSettings(algorithm, int(level) if level else None, usr.cluster_size)
+
+
+def _manifest_files(session: Session) -> tuple[ExtraFile, ...]:
+    """What the manifest adds; /etc becomes the image's factory default."""
+    return tuple(
+        ExtraFile(item.path, item.source.path if item.source else None, item.content, mode=item.mode)
+        for item in session.loaded.manifest.files
+    )
+
+
+def _accounts(session: Session) -> tuple[ExtraFile, ...]:
+    """The manifest's users, groups and locale as the files in which systemd wants them."""
+    manifest = session.loaded.manifest
+    lines = [f"g {group.name} {group.id}\n" for group in manifest.groups]
+    for user in manifest.users:
+        lines.append(f'u {user.name} {user.id} "{user.name}" {user.home} {user.shell}\n')
+        lines += [f"m {user.name} {group}\n" for group in user.groups]
+    files = []
+    if lines:
+        files.append(ExtraFile("usr/lib/sysusers.d/90-manifest.conf", text="".join(lines)))
+    if manifest.locales:
+        files.append(ExtraFile("etc/locale.conf", text=f"LANG={manifest.locales[0]}\n"))
+    return tuple(files)
