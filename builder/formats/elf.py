@@ -1,0 +1,132 @@
+"""Formats: what an ELF file asks for, read without running anything.
+
+Layout as in the System V ABI, "Object Files" and "Program Loading and Dynamic Linking";
+the note that names libraries opened by dlopen is described at uapi-group.org.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
+DT_NEEDED, DT_STRTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 14, 15, 29
+DLOPEN_NOTE = 0x407C0C0A
+
+
+@dataclass(frozen=True)
+class Dlopen:
+    """A library that is opened when it is needed; any of the names will do."""
+
+    names: tuple[str, ...]
+    priority: str
+
+
+@dataclass(frozen=True)
+class Elf:
+    """The dynamic section of one file. `machine` is e_machine (62 for x86-64)."""
+
+    machine: int
+    interpreter: str | None
+    needed: tuple[str, ...]
+    soname: str | None
+    search: tuple[str, ...]
+    dlopen: tuple[Dlopen, ...]
+
+
+@dataclass(frozen=True)
+class _Segment:
+    type: int
+    offset: int
+    address: int
+    size: int
+
+
+def read_elf(path: Path) -> Elf | None:
+    """Read a 64-bit little-endian ELF file; None for every other file."""
+    with path.open("rb") as stream:
+        head = stream.read(64)
+        if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
+            return None
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            try:
+                return _parse(data)
+            except (struct.error, ValueError, IndexError):
+                return None
+
+
+def _parse(data: mmap.mmap) -> Elf:
+    machine = struct.unpack_from("<H", data, 18)[0]
+    segments = _segments(data)
+    interpreter = next(
+        (data[s.offset : s.offset + s.size].rstrip(b"\0").decode() for s in segments if s.type == PT_INTERP),
+        None,
+    )
+    tags = _dynamic(data, segments)
+    table = next((value for tag, value in tags if tag == DT_STRTAB), None)
+    names = _file_offset(segments, table) if table is not None else 0
+
+    def text(*wanted: int) -> tuple[str, ...]:
+        return tuple(_string(data, names + value) for tag, value in tags if tag in wanted)
+
+    search = tuple(part for value in text(DT_RPATH, DT_RUNPATH) for part in value.split(":") if part)
+    soname = next(iter(text(DT_SONAME)), None)
+    return Elf(machine, interpreter, text(DT_NEEDED), soname, search, _dlopen_notes(data, segments))
+
+
+def _segments(data: mmap.mmap) -> list[_Segment]:
+    offset = struct.unpack_from("<Q", data, 32)[0]
+    size, count = struct.unpack_from("<HH", data, 54)
+    found = []
+    for number in range(count):
+        kind, _flags, start, address, _physical, length = struct.unpack_from(
+            "<IIQQQQ", data, offset + number * size
+        )
+        found.append(_Segment(kind, start, address, length))
+    return found
+
+
+def _dynamic(data: mmap.mmap, segments: list[_Segment]) -> list[tuple[int, int]]:
+    found = []
+    for segment in segments:
+        if segment.type == PT_DYNAMIC:
+            for tag, value in struct.iter_unpack("<qQ", data[segment.offset : segment.offset + segment.size]):
+                if tag == 0:
+                    break
+                found.append((tag, value))
+    return found
+
+
+def _file_offset(segments: list[_Segment], address: int) -> int:
+    for segment in segments:
+        if segment.type == PT_LOAD and segment.address <= address < segment.address + segment.size:
+            return address - segment.address + segment.offset
+    raise ValueError("address outside of all segments")
+
+
+def _string(data: mmap.mmap, offset: int) -> str:
+    return data[offset : data.find(b"\0", offset)].decode()
+
+
+def _dlopen_notes(data: mmap.mmap, segments: list[_Segment]) -> tuple[Dlopen, ...]:
+    found: list[Dlopen] = []
+    for segment in segments:
+        if segment.type != PT_NOTE:
+            continue
+        position, end = segment.offset, segment.offset + segment.size
+        while position + 12 <= end:
+            name_size, size, kind = struct.unpack_from("<III", data, position)
+            start = position + 12 + (name_size + 3 & ~3)
+            if kind == DLOPEN_NOTE:
+                found += _dlopen(data[start : start + size].rstrip(b"\0"))
+            position = start + (size + 3 & ~3)
+    return tuple(found)
+
+
+def _dlopen(text: bytes) -> list[Dlopen]:
+    return [
+        Dlopen(tuple(item["soname"]), str(item.get("priority", "recommended"))) for item in json.loads(text)
+    ]

@@ -1,0 +1,65 @@
+"""Formats: paths inside a tree, as they mean on the machine that will run it.
+
+A tree holds `usr` and not the links `/bin`, `/lib` and so on that the running system has
+beside it; symbolic links in it are absolute for that system, not for the builder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from builder.errors import Code, ColvertError
+
+# What stands beside usr in a merged-/usr root.
+COMPAT = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib"}
+# What stands inside usr for the sake of old paths.
+INNER = {"usr/sbin": "usr/bin", "usr/lib64": "usr/lib"}
+LOOPS = 40
+
+
+@dataclass(frozen=True)
+class Root:
+    """A directory that holds `usr`."""
+
+    path: Path
+
+    def resolve(self, name: str) -> tuple[str, list[str]]:
+        """Follow all links of a path; returns the final path and the links met on the way."""
+        links: list[str] = []
+        todo = [part for part in name.split("/") if part not in ("", ".")]
+        done: list[str] = []
+        while todo:
+            part = todo.pop(0)
+            if part == "..":
+                done = done[:-1]
+                continue
+            here = "/".join([*done, part])
+            if not done and part in COMPAT:
+                todo = [*COMPAT[part].split("/"), *todo]
+                continue
+            if not (self.path / here).is_symlink():
+                done.append(part)
+                continue
+            links.append(here)
+            if len(links) > LOOPS:
+                raise ColvertError(Code.IMAGE_INVALID, f"/{name}: symbolic links without end")
+            target = os.readlink(self.path / here)
+            done = [] if target.startswith("/") else done
+            todo = [*(p for p in target.split("/") if p not in ("", ".")), *todo]
+        return "/".join(done), links
+
+    def exists(self, name: str) -> bool:
+        """Whether a path leads to something."""
+        return (self.path / self.resolve(name)[0]).exists()
+
+    def glob(self, pattern: str) -> Iterator[str]:
+        """The paths that match a pattern, sorted; a path without wildcards may pass through links."""
+        if not any(mark in pattern for mark in "*?["):
+            if (self.path / pattern).is_symlink() or self.exists(pattern):
+                yield pattern
+            return
+        for found in sorted(self.path.glob(pattern)):
+            yield str(PurePosixPath(found.relative_to(self.path)))
