@@ -29,4 +29,5 @@ src_install() {
 	insinto /usr
 	doins -r "${FILESDIR}"/usr/lib
 	fperms 0755 /usr/lib/colvert/give-up
+	dosym ../colvert-health.service /usr/lib/systemd/system/boot-complete.target.requires/colvert-health.service
 }

@@ -12,7 +12,7 @@ SRC_URI="
 	mirror://debian/pool/main/s/systemd/systemd_${PV}.orig.tar.gz -> ${P}.tar.gz
 "
 
-LICENSE="GPL-2 LGPL-2.1 MIT public-domain"
+LICENSE="GPL-2+ LGPL-2.1+ MIT public-domain"
 SLOT="0/2"
 KEYWORDS="amd64"
 IUSE="+boot +cryptsetup +curl +dns-over-tls +importd +kmod +lz4 +lzma +openssl +pcre +seccomp +zstd"
@@ -60,6 +60,8 @@ BDEPEND+="
 	boot? ( dev-python/pyelftools )
 "
 
+PATCHES=( "${FILESDIR}/${P}-repart-disk-guid.patch" )
+
 src_prepare() {
 	default
 	# The account's number must not depend on which packages an image has.
@@ -68,6 +70,11 @@ src_prepare() {
 }
 
 src_configure() {
+	# Nobody interposes on systemd's own libraries. Calls inside them that need no symbol
+	# make each of the many processes of a boot start faster.
+	CFLAGS+=" -fno-semantic-interposition"
+	LDFLAGS+=" -Wl,-Bsymbolic-functions"
+
 	local emesonargs=(
 		-Dmode=release
 		-Dvcs-tag=false
@@ -270,5 +277,35 @@ src_configure() {
 src_install() {
 	colvert-meson_src_install
 	find "${ED}" -type d -empty -delete || die
-	keepdir /etc/systemd/{system,network} /etc/udev/rules.d /etc/sysctl.d /etc/tmpfiles.d /etc/modules-load.d
+	keepdir /etc/systemd/{system,network} /etc/udev/rules.d /etc/{sysctl,tmpfiles,modules-load}.d
+	keepdir /etc/credstore{,.encrypted}
+	fperms 0700 /etc/credstore{,.encrypted}
+
+	# a server's target, not a desktop's
+	dosym multi-user.target /usr/lib/systemd/system/default.target
+
+	# Started on each boot by upstream, of no use here: questions of a first boot that
+	# nobody answers, databases that are not installed, a second look at the partitions
+	# after the initrd's, a random seed where the firmware and the CPU give better ones,
+	# kernel file systems that whoever needs them mounts by the same units.
+	local unit
+	for unit in \
+		dev-hugepages.mount sys-fs-fuse-connections.mount \
+		sys-kernel-{config,debug,tracing}.mount \
+		systemd-{firstboot,journal-catalog-update,repart}.service
+	do
+		rm "${ED}/usr/lib/systemd/system/sysinit.target.wants/${unit}" || die
+	done
+	rm -f "${ED}"/usr/lib/systemd/system/sysinit.target.wants/systemd-boot-random-seed.service || die
+	rm -r "${ED}"/usr/lib/systemd/catalog || die
+
+	# Rules for devices that no program of a server asks about, and for the hardware
+	# database; each rule costs time for every device of every boot.
+	cd "${ED}"/usr/lib/udev || die
+	rm rules.d/60-{autosuspend,dmi-id,drm,evdev,fido-id,input-id,sensor}.rules \
+		rules.d/60-persistent-{alsa,input,media-controller,storage-mtd,v4l}.rules \
+		rules.d/70-{camera,joystick,memory,mouse,touchpad,uaccess}.rules \
+		rules.d/7{1-seat,3-seat-late,5-probe_mtd,8-sound-card}.rules \
+		rules.d/{82-net-auto-link-local,90-iocost}.rules \
+		{dmi_memory_id,fido_id,iocost,mtd_probe,v4l_id} || die
 }
