@@ -1,0 +1,86 @@
+"""`colvert manifest`: show, check and describe manifests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from builder.cli.common import Shared, exit_codes, shared_options
+from builder.errors import ColvertError
+from builder.manifest import LoadedManifest, load
+from builder.manifest.schema import schema_json
+from builder.manifest.show import show_json, show_yaml
+from builder.stages.session import DEFAULT_MANIFEST
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Show, check and describe manifests; nothing is built or fetched."""
+
+
+@cli.command()
+@shared_options
+def show(shared: Shared) -> None:
+    """Print the merged manifest, with the file and line that each value came from.
+
+    \b
+    Examples:
+      colvert manifest show
+      colvert manifest show --manifest manifests/variants/minimal.yaml
+      colvert manifest show --json --set usr.compression=lz4
+    """
+    loaded = load(shared.manifest or DEFAULT_MANIFEST, overrides=shared.overrides)
+    click.echo(show_json(loaded) if shared.json else show_yaml(loaded), nl=False)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@shared_options
+def check(shared: Shared, files: tuple[Path, ...]) -> None:
+    """Check manifests and all that they include; every mistake of each is told, and exit is 2.
+
+    \b
+    Examples:
+      colvert manifest check
+      colvert manifest check manifests/variants/*.yaml
+    """
+    good: list[LoadedManifest] = []
+    errors: list[ColvertError] = []
+    for path in files or (shared.manifest or DEFAULT_MANIFEST,):
+        try:
+            good.append(load(path, overrides=shared.overrides))
+        except ColvertError as error:
+            errors.append(error)
+    if not shared.json and not shared.quiet:
+        for loaded in good:
+            click.echo(f"{loaded.path}: {loaded.manifest.id} {loaded.version}, no mistakes")
+    if errors:
+        first, *rest = errors
+        raise ColvertError(
+            first.code,
+            first.what,
+            where=first.where,
+            hint=first.hint,
+            detail=first.detail,
+            others=(*first.others, *rest),
+        )
+    if shared.json:
+        rows = [
+            {"file": str(item.path), "id": item.manifest.id, "version": item.version, "files": item.files}
+            for item in good
+        ]
+        click.echo(json.dumps({"manifests": rows}))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of manifest files, for editors.
+
+    \b
+    Example:
+      colvert manifest schema > manifests/schema.json
+    """
+    with exit_codes():
+        click.echo(schema_json(), nl=False)
