@@ -7,13 +7,14 @@ says why not systemd-repart.
 from __future__ import annotations
 
 import json
+import os
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
-from builder.formats.sparse import copy_into
+from builder.formats.sparse import copy_into, data_chunks
 from builder.formats.tools import bench
 
 SECTOR = 512
@@ -33,6 +34,7 @@ SIGNATURE_SIZE = MIB
 OEM_SIZE = 256 * MIB
 DISK_SIZE = 8192 * MIB
 EMPTY = "_empty"
+OEM_LABEL = "OEM"
 
 
 class Type:
@@ -67,6 +69,17 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How large the partitions are; DESIGN.md's promise unless a manifest says more."""
+
+    esp: int = ESP_SIZE
+    usr: int = USR_SIZE
+    verity: int = VERITY_SIZE
+    signature: int = SIGNATURE_SIZE
+    oem: int = OEM_SIZE
+
+
+@dataclass(frozen=True)
 class Contents:
     """The parts of one disk. `identity` is the OS and its version: UUIDs follow from it."""
 
@@ -79,6 +92,7 @@ class Contents:
     verity_uuid: uuid.UUID
     oem: Path
     signature: Path | None = None
+    sizes: Sizes = field(default_factory=Sizes)
 
     def derived(self, what: str) -> uuid.UUID:
         """The UUID of what has no identity by its content."""
@@ -90,17 +104,17 @@ def layout(disk: Contents) -> tuple[Partition, ...]:
     usr, verity, sig = (
         f"{disk.id}-{name}_{disk.version}" for name in ("usr", "usr-verity", "usr-verity-sig")
     )
-    new = disk.derived
+    new, sizes = disk.derived, disk.sizes
     return (
-        Partition("ESP", Type.ESP, ESP_SIZE, new("esp"), disk.esp),
+        Partition("ESP", Type.ESP, sizes.esp, new("esp"), disk.esp),
         Partition("BIOS-BOOT", Type.BIOS, MIB, new("bios")),
-        Partition(usr, Type.USR, USR_SIZE, disk.usr_uuid, disk.usr, READ_ONLY),
-        Partition(verity, Type.USR_VERITY, VERITY_SIZE, disk.verity_uuid, disk.verity, READ_ONLY),
-        Partition(sig, Type.USR_VERITY_SIG, SIGNATURE_SIZE, new("signature"), disk.signature, READ_ONLY),
-        Partition(EMPTY, Type.USR, USR_SIZE, new("usr b")),
-        Partition(EMPTY, Type.USR_VERITY, VERITY_SIZE, new("verity b")),
-        Partition(EMPTY, Type.USR_VERITY_SIG, SIGNATURE_SIZE, new("signature b")),
-        Partition("OEM", Type.LINUX, OEM_SIZE, new("oem"), disk.oem),
+        Partition(usr, Type.USR, sizes.usr, disk.usr_uuid, disk.usr, READ_ONLY),
+        Partition(verity, Type.USR_VERITY, sizes.verity, disk.verity_uuid, disk.verity, READ_ONLY),
+        Partition(sig, Type.USR_VERITY_SIG, sizes.signature, new("signature"), disk.signature, READ_ONLY),
+        Partition(EMPTY, Type.USR, sizes.usr, new("usr b")),
+        Partition(EMPTY, Type.USR_VERITY, sizes.verity, new("verity b")),
+        Partition(EMPTY, Type.USR_VERITY_SIG, sizes.signature, new("signature b")),
+        Partition(OEM_LABEL, Type.LINUX, sizes.oem, new("oem"), disk.oem),
     )
 
 
@@ -173,6 +187,28 @@ def make_disk(disk: Contents, out: Path, *, sdk_root: Path, size: int = DISK_SIZ
                 if item.partition.content is not None:
                     copy_into(item.partition.content, stream, item.start)
         return table.take("disk", out)
+
+
+def find_partition(disk: Path, label: str, *, sdk_root: Path) -> tuple[int, int]:
+    """Start and size in bytes of the first partition with a label."""
+    partitions = read_table(disk, sdk_root=sdk_root)["partitions"]
+    if isinstance(partitions, list):
+        for entry in partitions:
+            if entry.get("name") == label:
+                return entry["start"] * SECTOR, entry["size"] * SECTOR
+    raise ColvertError(Code.IMAGE_INVALID, f"the disk has no partition {label}")
+
+
+def copy_disk(source: Path, out: Path, replaced: Mapping[int, tuple[Path, int]]) -> None:
+    """Copy a disk, holes as holes, with some ranges (start -> content, size) taken from elsewhere."""
+    with source.open("rb", buffering=0) as disk, out.open("wb") as copy:
+        copy.truncate(source.stat().st_size)
+        for position, chunk in data_chunks(disk, source.stat().st_size):
+            if not any(start <= position < start + size for start, (_, size) in replaced.items()):
+                os.pwrite(copy.fileno(), chunk, position)
+        for start, (content, _) in replaced.items():
+            copy_into(content, copy, start)
+    out.chmod(0o644)
 
 
 def read_table(disk: Path, *, sdk_root: Path) -> dict[str, object]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 CHUNK = 1 << 16
 
 
-def data_chunks(stream: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
+def data_chunks(stream: FileIO, size: int) -> Iterator[tuple[int, bytes]]:
     """(offset, bytes) of all 64 KiB chunks that are not all zero, holes never read."""
     zeros = bytes(CHUNK)
     position = 0
