@@ -16,7 +16,6 @@ from builder.pipeline.events import Events
 from builder.pipeline.progress import PlainLines
 from builder.pipeline.store import Entry
 from builder.sandbox.sdk import Sdk
-from builder.stages.image import build_images
 from builder.stages.session import Request, Session, open_session
 
 ROOT = Path(__file__).parent.parent
@@ -52,4 +51,6 @@ def packages(session: Session) -> Mapping[str, Entry]:
 @pytest.fixture(scope="session")
 def release(session: Session, packages: Mapping[str, Entry], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory that `build-image --target qemu` leaves."""
+    from builder.stages.image import build_images
+
     return build_images(session, ("qemu",), tmp_path_factory.mktemp("out"))
