@@ -101,6 +101,7 @@ def test_ordinary_lines_are_no_trouble() -> None:
 BdsDxe: starting Boot0001 "Linux Boot Manager"
 EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path
 [    0.0] Linux version 6.12.107 (builder@colvert)
+[    0.0] Kernel command line: usrhash=0 systemd.verity_usr_options=restart-on-corruption panic=10
 [    2.0] device-mapper: verity: sha256 using implementation "sha256-ni"
 [    2.1] EXT4-fs (vda10): mounted filesystem with ordered data mode. Quota mode: none.
 [    2.2] erofs: (device dm-0): mounted with root inode @ nid 36.
