@@ -8,6 +8,7 @@ import click
 
 from builder.cli.common import Shared, opened, shared_options
 from builder.stages.image import build_images
+from builder.stages.session import mending
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,6 +50,7 @@ def cli(
     """
     with opened(shared, trace=trace) as session:
         if packages:
-            session.build_packages(session.plan.find(name).cpv for name in packages)
+            wanted = [session.plan.find(name).cpv for name in packages]
+            mending(session.events, lambda: session.build_packages(wanted))
         else:
-            build_images(session, targets, out.absolute())
+            mending(session.events, lambda: build_images(session, targets, out.absolute()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,7 +95,7 @@ class Session:
             return error
         text = " ".join(error.detail)
         for number, atom in enumerate(self.loaded.manifest.packages):
-            if atom in text:
+            if f'"{atom}"' in text or f"{atom}::" in text:
                 where = self.loaded.origin(("packages", number))
                 return ColvertError(
                     error.code, f"{error.what}: {atom}", where=where, detail=error.detail, hint=error.hint
@@ -122,6 +122,21 @@ def open_session(request: Request, events: Events) -> Session:
         (*request.mirrors, *manifest.distfile_mirrors),
         max(1, round(cores * PACKAGES_PER_CORE)),
     )
+
+
+def mending(events: Events, work: Callable[[], object]) -> None:
+    """Do the work; where a stored entry turns out damaged (and was removed), do it again.
+
+    What was whole is still in the store, so only the damaged entry and what must follow is made.
+    """
+    while True:
+        try:
+            work()
+            return
+        except ColvertError as error:
+            if error.code is not Code.STORE_CORRUPT:
+                raise
+            events.warning(f"{error.what}; making it again")
 
 
 def _default_manifest() -> Path:
