@@ -34,6 +34,8 @@ SIGNATURE_SIZE = MIB
 OEM_SIZE = 256 * MIB
 DISK_SIZE = 8192 * MIB
 EMPTY = "_empty"
+# No GUID at all: systemd-repart gives a disk without one its own on the first boot.
+NO_GUID = uuid.UUID(int=0)
 OEM_LABEL = "OEM"
 
 
@@ -177,7 +179,7 @@ def make_disk(disk: Contents, out: Path, *, sdk_root: Path, size: int = DISK_SIZ
         )
     with bench(out, sdk_root, {}) as table:
         raw = table.blank("disk", size)
-        text = script(placed, disk.derived("disk"))
+        text = script(placed, NO_GUID)
         table.run(
             "sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", table.target("disk"), stdin=text.encode()
         )
