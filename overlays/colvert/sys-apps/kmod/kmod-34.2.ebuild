@@ -7,10 +7,8 @@ inherit colvert-meson
 
 DESCRIPTION="Programs and library that handle the kernel's modules"
 HOMEPAGE="https://github.com/kmod-project/kmod"
-SRC_URI="
-	https://www.kernel.org/pub/linux/utils/kernel/${PN}/${P}.tar.xz
-	mirror://debian/pool/main/k/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz
-"
+# The tag; upstream's own tarball has generated files too.
+SRC_URI="mirror://debian/pool/main/k/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz"
 
 LICENSE="GPL-2+ LGPL-2.1+"
 SLOT="0"

@@ -32,8 +32,8 @@ RDEPEND="
 
 src_prepare() {
 	default
-	# Translations are off, so what gettext would copy in is not wanted either.
-	AUTOPOINT=true autoreconf -fi || die "autoreconf failed"
+	# Not the eclass's: config.rpath, which configure runs, comes from gettext's autopoint.
+	autoreconf -fi || die "autoreconf failed"
 }
 
 src_configure() {

@@ -24,7 +24,6 @@ RDEPEND="sys-apps/util-linux"
 
 src_configure() {
 	local myeconfargs=(
-		--with-root-prefix="${EPREFIX}/usr"
 		--enable-elf-shlibs
 		--enable-symlink-install
 		--enable-relative-symlinks

@@ -7,10 +7,8 @@ inherit colvert-autotools
 
 DESCRIPTION="Device-mapper library, dmsetup and the udev rules that go with them"
 HOMEPAGE="https://sourceware.org/lvm2/"
-SRC_URI="
-	https://sourceware.org/ftp/lvm2/LVM2.${PV}.tgz -> ${P}.tar.xz
-	mirror://debian/pool/main/l/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz
-"
+# Upstream compresses the same tree with gzip.
+SRC_URI="mirror://debian/pool/main/l/${PN}/${PN}_${PV}.orig.tar.xz -> ${P}.tar.xz"
 
 LICENSE="GPL-2 LGPL-2.1"
 SLOT="0"

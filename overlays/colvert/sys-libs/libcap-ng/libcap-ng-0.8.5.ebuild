@@ -7,16 +7,20 @@ inherit colvert-autotools
 
 DESCRIPTION="POSIX capabilities made easy for programs that drop them"
 HOMEPAGE="https://people.redhat.com/sgrubb/libcap-ng/"
-SRC_URI="
-	https://people.redhat.com/sgrubb/${PN}/${P}.tar.gz
-	mirror://debian/pool/main/libc/${PN}/${PN}_${PV}.orig.tar.gz -> ${P}.tar.gz
-"
+# The tag; upstream's own tarball has a configure script.
+SRC_URI="mirror://debian/pool/main/libc/${PN}/${PN}_${PV}.orig.tar.gz -> ${P}.tar.gz"
 
 LICENSE="LGPL-2.1+"
 SLOT="0"
 KEYWORDS="amd64"
 
 DEPEND="sys-kernel/linux-headers"
+
+src_prepare() {
+	# automake's GNU rules want the file, the tag does not have it
+	touch NEWS || die
+	colvert-autotools_src_prepare
+}
 
 src_configure() {
 	local myeconfargs=(
