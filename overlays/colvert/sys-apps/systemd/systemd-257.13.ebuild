@@ -71,9 +71,9 @@ src_prepare() {
 
 src_configure() {
 	# Nobody interposes on systemd's own libraries. Calls inside them that need no symbol
-	# make each of the many processes of a boot start faster.
+	# make each of the many processes of a boot start faster, and so do packed relocations.
 	CFLAGS+=" -fno-semantic-interposition"
-	LDFLAGS+=" -Wl,-Bsymbolic-functions"
+	LDFLAGS+=" -Wl,-Bsymbolic-functions -Wl,-z,pack-relative-relocs"
 
 	local emesonargs=(
 		-Dmode=release
