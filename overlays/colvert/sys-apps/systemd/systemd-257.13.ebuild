@@ -292,17 +292,16 @@ src_install() {
 	for unit in \
 		dev-hugepages.mount sys-fs-fuse-connections.mount \
 		sys-kernel-{config,debug,tracing}.mount \
-		systemd-{firstboot,journal-catalog-update,repart}.service
+		systemd-{boot-random-seed,firstboot,journal-catalog-update,repart}.service
 	do
-		rm "${ED}/usr/lib/systemd/system/sysinit.target.wants/${unit}" || die
+		rm -f "${ED}/usr/lib/systemd/system/sysinit.target.wants/${unit}" || die
 	done
-	rm -f "${ED}"/usr/lib/systemd/system/sysinit.target.wants/systemd-boot-random-seed.service || die
-	rm -r "${ED}"/usr/lib/systemd/catalog || die
+	rm -rf "${ED}"/usr/lib/systemd/catalog || die
 
 	# Rules for devices that no program of a server asks about, and for the hardware
 	# database; each rule costs time for every device of every boot.
 	cd "${ED}"/usr/lib/udev || die
-	rm rules.d/60-{autosuspend,dmi-id,drm,evdev,fido-id,input-id,sensor}.rules \
+	rm -f rules.d/60-{autosuspend,dmi-id,drm,evdev,fido-id,input-id,sensor}.rules \
 		rules.d/60-persistent-{alsa,input,media-controller,storage-mtd,v4l}.rules \
 		rules.d/70-{camera,joystick,memory,mouse,touchpad,uaccess}.rules \
 		rules.d/7{1-seat,3-seat-late,5-probe_mtd,8-sound-card}.rules \
