@@ -68,7 +68,8 @@ def write_config(settings: Settings, target: Path) -> None:
     for name, profile in (("portage", settings.profile), ("sdk", "sdk")):
         root = target / name
         root.mkdir(parents=True)
-        shutil.copyfile(HERE / "make.conf", root / "make.conf")
+        for part in ("make.conf", "bashrc"):
+            shutil.copyfile(HERE / part, root / part)
         (root / "repos.conf").write_text(_repositories(settings))
         (root / "make.profile").symlink_to(f"/build/repos/{settings.main.name}/profiles/{profile}")
     lines = [f"{atom} {' '.join(flags)}\n" for atom, flags in sorted(settings.use.items())]
