@@ -25,6 +25,8 @@ src_configure() {
 	local myeconfargs=(
 		--disable-nls
 		--disable-rpath
+		# What cannot be run in cross mode works in this C library; no need for gnulib's own.
+		--enable-cross-guesses=risky
 		--without-libsigsegv
 		$(use_enable pcre perl-regexp)
 	)
