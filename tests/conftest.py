@@ -34,7 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def session() -> Session:
     """The default OS, opened in the user's own home, so that a warm store makes the tests quick."""
-    return open_session(Request(ROOT / "manifests/colvert.yaml"), Events(PlainLines(sys.__stderr__ or sys.stderr)))
+    return open_session(
+        Request(ROOT / "manifests/colvert.yaml"), Events(PlainLines(sys.__stderr__ or sys.stderr))
+    )
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,9 @@ def packages(session: Session) -> Mapping[str, Entry]:
 
 
 @pytest.fixture(scope="session")
-def release(session: Session, packages: Mapping[str, Entry], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def release(
+    session: Session, packages: Mapping[str, Entry], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The directory that `build-image --target qemu` leaves."""
     from builder.stages.image import build_images
 

@@ -105,6 +105,16 @@ class _Collector:
                     self._put(str(parent), Member.directory())
 
 
+def collect(tree: Path, side: Path) -> dict[str, Member]:
+    """All members of the initrd."""
+    collector = _Collector(Root(tree))
+    _frame(collector, tree)
+    _read_list(collector, side)
+    _lay_over(collector, side / OVERLAY)
+    collector.parents()
+    return collector.members
+
+
 def make_initrd(
     tree: Path, side: Path, out: Path, *, sdk_root: Path, epoch: int, level: int = ZSTD_LEVEL
 ) -> InitrdReport:
@@ -112,21 +122,17 @@ def make_initrd(
 
     `side` holds what steers it (LIST and OVERLAY below it): not part of the image itself.
     """
-    collector = _Collector(Root(tree))
-    _frame(collector, tree)
-    _read_list(collector, side)
-    _lay_over(collector, side / OVERLAY)
-    collector.parents()
+    members = collect(tree, side)
     with bench(out, sdk_root, {}) as table:
         raw = table.work / "initrd.cpio"
         with raw.open("wb") as stream:
-            write_cpio(collector.members, stream, epoch=epoch)
+            write_cpio(members, stream, epoch=epoch)
         raw.chmod(0o644)
         # one thread or many: with at least one worker zstd cuts its work the same way
         table.run("zstd", "-q", f"-{level}", "-T2", "-o", table.target("initrd"), table.target("initrd.cpio"))
         unpacked = raw.stat().st_size
         table.take("initrd", out)
-    return InitrdReport(len(collector.members), unpacked, out.stat().st_size)
+    return InitrdReport(len(members), unpacked, out.stat().st_size)
 
 
 def _frame(collector: _Collector, tree: Path) -> None:
@@ -138,6 +144,7 @@ def _frame(collector: _Collector, tree: Path) -> None:
         members[name] = Member.link(target)
     for name, target in INNER.items():
         members[name] = Member.link(PurePosixPath(target).name)
+    members["var/run"] = Member.link("../run")
     members["init"] = Member.link("usr/lib/systemd/systemd")
     release = (tree / "usr/lib/os-release").read_bytes()
     members["usr/lib/os-release"] = Member.file(release)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -33,7 +34,7 @@ def test_table_is_the_promised_one(tmp_path: Path) -> None:
 def test_partitions_follow_each_other_at_whole_mebibytes(tmp_path: Path) -> None:
     placed = place(layout(contents(tmp_path)))
     assert placed[0].start == MIB
-    for before, after in zip(placed, placed[1:], strict=False):
+    for before, after in pairwise(placed):
         assert after.start == before.start + before.partition.size
         assert after.start % MIB == 0
     end = placed[-1].start + placed[-1].partition.size

@@ -205,7 +205,7 @@ UNITS: dict[str, str | bytes | None] = {
     "usr/lib/systemd/system/also.socket": "[Install]\nWantedBy=sockets.target\n",
     "usr/lib/systemd/system/alias.service": "-> on.service",
     "usr/lib/systemd/system-preset/50-a.preset":
-        "# c\nenable on.service\nenable getty@.service\nenable named.service\nenable plain@.service one two\n",
+        "# c\nenable on.service\nenable getty@.*\nenable named.service\nenable plain@.service one two\n",
     "usr/lib/systemd/system-preset/99-z.preset": "disable *\n",
 }  # fmt: skip
 

@@ -297,6 +297,8 @@ src_install() {
 		rm -f "${ED}/usr/lib/systemd/system/sysinit.target.wants/${unit}" || die
 	done
 	rm -rf "${ED}"/usr/lib/systemd/catalog || die
+	# Generators all run before the first unit does. None of these has anything to go by here.
+	rm -f "${ED}"/usr/lib/systemd/system-generators/systemd-{import,integritysetup,run,system-update,tpm2}-generator || die
 
 	# Rules for devices that no program of a server asks about, and for the hardware
 	# database; each rule costs time for every device of every boot.
