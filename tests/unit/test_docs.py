@@ -155,7 +155,8 @@ def command_lines(page: Path) -> Iterator[tuple[int, str]]:
         if block.is_shell():
             text = block.text.replace("\\\n", " ")
             yield from ((block.line, line) for line in text.splitlines())
-    yield from ((0, span) for span in spans(page))
+    # a [bracket] is a line of usage
+    yield from ((0, span) for span in spans(page) if "[" not in span)
 
 
 def ours(line: str) -> tuple[click.Command, list[str]] | None:
