@@ -105,7 +105,7 @@ class Store:
             self.remove(entry)
             raise ColvertError(
                 Code.STORE_CORRUPT,
-                f"the stored {entry.record.label} ({entry.record.key[:12]}) does not match its digest: removed",
+                f"the stored {entry.record.label} ({entry.record.key[:12]}) has another digest: removed",
                 hint="run the same command again: it is rebuilt",
             )
         with self._mutex:

@@ -96,7 +96,8 @@ def _namespace_remedy() -> str:
         (
             "kernel/apparmor_restrict_unprivileged_userns",
             "1",
-            "add an AppArmor profile that allows userns to bwrap, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+            "add an AppArmor profile that allows userns to bwrap, or"
+            " sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
         ),
     ]
     for name, bad, remedy in knobs:

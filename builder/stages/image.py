@@ -93,7 +93,7 @@ class Image:
 
     @cached_property
     def tree(self) -> Entry:
-        """out/tree is the image's root (usr/...), out/side what does not ship, out/report.json who owns what."""
+        """out/tree is the image's root, out/side what does not ship, out/report.json who owns what."""
         manifest = self.session.loaded.manifest
         nodes = self.session.plan.nodes
         names = ("id", "name", "files", "units", "users", "groups", "locales")

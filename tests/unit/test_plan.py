@@ -93,8 +93,8 @@ def test_the_graph_names_every_package_and_edge() -> None:
 
 
 def test_portages_explanation_is_shortened() -> None:
-    text = '\x1b[32mCalculating dependencies\x1b[0m  ... done!\n\nemerge: there are no ebuilds to satisfy "a/b".\n'
-    assert shorten(text) == ['emerge: there are no ebuilds to satisfy "a/b".']
+    reason = 'emerge: there are no ebuilds to satisfy "a/b".'
+    assert shorten(f"\x1b[32mCalculating dependencies\x1b[0m  ... done!\n\n{reason}\n") == [reason]
     assert len(shorten("x\n" * 1000)) == 20
 
 

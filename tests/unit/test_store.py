@@ -151,7 +151,7 @@ from builder.pipeline.stage import Executor, Stage
 from builder.pipeline.store import Store
 run = Executor(Store(Path(sys.argv[1])), Events())
 for letter in "abc":
-    run.obtain(Stage("t", letter, 1, {"l": letter}, lambda w: (w.out / "f").write_text(letter * 100000) and None))
+    run.obtain(Stage("t", letter, 1, {"l": letter}, lambda w: (w.out / "f").write_bytes(bytes(100000))))
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
     store = Store(tmp_path)

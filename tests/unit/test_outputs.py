@@ -1,0 +1,102 @@
+"""Outputs: whole or not at all, and untouched where nothing changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.errors import Code, ColvertError
+from builder.pipeline.events import Event, Events
+from builder.sandbox import home as home_module
+from builder.sandbox.doctor import examine
+from builder.sandbox.home import open_home, set_slots
+from builder.stages.outputs import deliver
+from builder.stages.session import mending
+
+
+def _source(tmp_path: Path, text: str = "one") -> Path:
+    source = tmp_path / f"source-{text}"
+    (source / "inner").mkdir(parents=True)
+    (source / "inner/file").write_text(text)
+    (source / "link").symlink_to("inner/file")
+    return source
+
+
+def test_outputs_appear_and_are_told(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    deliver(_source(tmp_path), tmp_path / "out/1/qemu", Events(seen.append))
+    assert (tmp_path / "out/1/qemu/link").read_text() == "one"
+    assert [event.text for event in seen] == [str(tmp_path / "out/1/qemu/inner/file")]
+
+
+def test_unchanged_outputs_are_left_alone(tmp_path: Path) -> None:
+    source, target = _source(tmp_path), tmp_path / "out/qemu"
+    deliver(source, target, Events())
+    before = target.stat().st_ino
+    deliver(source, target, Events())
+    assert target.stat().st_ino == before
+
+
+def test_changed_outputs_replace_the_old_ones_whole(tmp_path: Path) -> None:
+    target = tmp_path / "out/qemu"
+    deliver(_source(tmp_path), target, Events())
+    (target / "stray").write_text("x")
+    deliver(_source(tmp_path, "two"), target, Events())
+    assert (target / "inner/file").read_text() == "two"
+    assert not (target / "stray").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["qemu"]
+
+
+def test_a_failing_delivery_leaves_the_old_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out/qemu"
+    deliver(_source(tmp_path), target, Events())
+
+    def full(source: Path, there: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("builder.stages.outputs._give", full)
+    with pytest.raises(OSError, match="No space"):
+        deliver(_source(tmp_path, "two"), target, Events())
+    assert (target / "inner/file").read_text() == "one"
+
+
+def test_damage_is_mended_and_other_errors_are_not() -> None:
+    errors = [ColvertError(Code.STORE_CORRUPT, "a"), ColvertError(Code.STORE_CORRUPT, "b")]
+    seen: list[Event] = []
+
+    def work() -> None:
+        if errors:
+            raise errors.pop()
+
+    mending(Events(seen.append), work)
+    assert len(seen) == 2
+    with pytest.raises(ColvertError):
+        mending(Events(), lambda: (_ for _ in ()).throw(ColvertError(Code.TOO_LARGE, "x")).__next__())
+
+
+def test_a_home_out_of_reach_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home_module, "sandbox_id", lambda: 12345)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(ColvertError) as caught:
+        open_home(closed / "home")
+    assert "chmod o+x" in caught.value.hint
+
+
+def test_slots_follow_the_number_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home_module, "sandbox_id", lambda: None)
+    home = open_home(tmp_path / "home")
+    for count in (5, 2):
+        set_slots(home, count)
+        assert len(list(home.slots.iterdir())) == count
+
+
+def test_the_doctor_names_the_package_of_a_missing_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    findings = {finding.subject: finding for finding in examine(tmp_path / "home")}
+    assert not findings["bwrap"].ok
+    assert findings["bwrap"].remedy == "apt-get install bubblewrap"
+    assert findings["mmdebstrap"].remedy == "apt-get install mmdebstrap"
