@@ -199,6 +199,11 @@ src_configure() {
 		$(meson_feature pcre pcre2)
 		$(meson_feature seccomp)
 		$(meson_feature zstd)
+		# Without tpm2-tss there is no unlocking by TPM; what the firmware and the UKI stub
+		# measure does not need it. PAM and polkit have nobody to ask: root is the one account.
+		-Dtpm2=disabled
+		-Dpam=disabled
+		-Dpolkit=disabled
 		-Dlibcryptsetup-plugins=disabled
 		-Dacl=disabled
 		-Dapparmor=disabled
@@ -216,13 +221,10 @@ src_configure() {
 		-Dlibiptc=disabled
 		-Dmicrohttpd=disabled
 		-Dp11kit=disabled
-		-Dpam=disabled
 		-Dpasswdqc=disabled
-		-Dpolkit=disabled
 		-Dpwquality=disabled
 		-Dqrencode=disabled
 		-Dselinux=disabled
-		-Dtpm2=disabled
 		-Dxenctrl=disabled
 		-Dxkbcommon=disabled
 
