@@ -20,10 +20,12 @@ IUSE="+caps"
 DEPEND="
 	sys-kernel/linux-headers
 	sys-libs/libxcrypt
+	sys-libs/ncurses
 	caps? ( sys-libs/libcap-ng )
 "
 RDEPEND="
 	sys-libs/libxcrypt
+	sys-libs/ncurses
 	caps? ( sys-libs/libcap-ng )
 "
 BDEPEND="
@@ -33,13 +35,14 @@ BDEPEND="
 
 src_configure() {
 	# Everything is off that is not named here: what is automatic would depend on
-	# what else the sysroot holds. login and su want PAM and come from shadow.
+	# what else the sysroot holds. login and su want PAM; shadow has a login without.
 	local program emesonargs=(
 		--auto-features disabled
 		-Dprogram-tests=false
 		-Dfs-search-path=/usr/bin
 		-Duse-tty-group=false
 		-Dtty-setgid=false
+		-Dncursesw=enabled
 		-Dwidechar=enabled
 		$(meson_feature caps build-setpriv)
 	)
@@ -47,8 +50,8 @@ src_configure() {
 		libblkid libuuid libmount libsmartcols libfdisk \
 		agetty blkdiscard blockdev chcpu choom dmesg eject enosys fadvise fallocate \
 		fdisks findfs findmnt flock fsck fsfreeze fstrim getopt hardlink hexdump hwclock \
-		ipcmk ipcrm ipcs kill logger losetup lsblk lsclocks lsfd lsirq lslocks lslogins \
-		lsmem lsns mcookie mkfs mount mountpoint namei nologin nsenter partx pipesz pivot_root \
+		ipcmk ipcrm ipcs irqtop kill logger losetup lsblk lsclocks lsfd lsirq lslocks lslogins \
+		lsmem lsns mcookie mkfs more mount mountpoint namei nologin nsenter partx pipesz pivot_root \
 		rename rev rtcwake schedutils script setarch sulogin swapoff swapon switch_root \
 		unshare utmpdump waitpid wdctl whereis wipefs zramctl
 	do
@@ -59,6 +62,11 @@ src_configure() {
 
 src_install() {
 	colvert-meson_src_install
+	# meson leaves a program out without a word when a library of it is not there.
+	local program
+	for program in agetty blkid dmesg findmnt hexdump losetup lsblk more mount setsid sfdisk; do
+		[[ -x ${ED}/usr/bin/${program} ]] || die "${program} was not built"
+	done
 	# Nothing in the image is setuid; mounting is root's.
 	fperms 0755 /usr/bin/{,u}mount
 	sed -e 's,@sbindir@,/usr/bin,g' sys-utils/fstrim.service.in > "${T}"/fstrim.service || die
