@@ -38,8 +38,8 @@ def seconds(image: Path, host: Host, cpus: int) -> float:
 
 
 @click.command()
-@click.argument("ours", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("debian", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("ours", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("debian", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--runs", default=3, show_default=True, help="Boots of each.")
 @click.option("--cpus", default=2, show_default=True, help="Processors of the machine.")
 @click.option(

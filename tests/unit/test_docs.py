@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -162,7 +163,7 @@ def command_lines(page: Path) -> Iterator[tuple[int, str]]:
 def ours(line: str) -> tuple[click.Command, list[str]] | None:
     """The command and the arguments of a line that calls one of our programs."""
     line = line.strip().removeprefix("$ ")
-    hit = re.match(r"(?:\.venv/bin/)?(colvert|build-image|ci/build)(?= |$)", line)
+    hit = re.match(r"(?:\.venv/bin/)?(colvert|build-image|ci/build|python -m tests\.bench\.\w+)(?= |$)", line)
     if hit is None:
         return None
     lexer = shlex.shlex(line[hit.end() :], posix=True, punctuation_chars="|;&<>()")
@@ -172,6 +173,8 @@ def ours(line: str) -> tuple[click.Command, list[str]] | None:
         if word[0] in "|;&<>()":
             break
         words.append(word)
+    if hit[1].startswith("python"):
+        return import_module(hit[1].split()[-1]).main, words
     return (colvert if hit[1] == "colvert" else build_image), words
 
 
