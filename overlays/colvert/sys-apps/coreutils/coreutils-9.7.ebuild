@@ -17,6 +17,10 @@ SLOT="0"
 KEYWORDS="amd64"
 
 src_configure() {
+	# The compiler makes position independent programs by itself; asked for by name it would
+	# override the -fPIC of stdbuf's library.
+	local -x CFLAGS=${CFLAGS/-fPIE/}
+
 	local myeconfargs=(
 		--disable-acl
 		--disable-libcap
