@@ -58,12 +58,14 @@ src_configure() {
 
 src_compile() {
 	emake device-mapper
-	# udevd knows blkid by itself; configure only sees that where libudev is installed
-	emake -C udev UDEV_HAS_BUILTIN_BLKID=yes all
+	# udevd has blkid built in; configure sees that only where libudev is installed
+	emake -C udev BLKID_RULE='IMPORT{builtin}=\"blkid\"' all
+	grep -q '^IMPORT{builtin}="blkid"$' udev/13-dm-disk.rules || die "rule without builtin"
 }
 
 src_install() {
-	emake DESTDIR="${D}" install_device-mapper
-	emake -C udev DESTDIR="${D}" install_device-mapper
+	# Its install targets link again what they install, several at once.
+	emake -j1 DESTDIR="${D}" install_device-mapper
+	emake -j1 -C udev DESTDIR="${D}" install_device-mapper
 	colvert_drop_archives
 }
