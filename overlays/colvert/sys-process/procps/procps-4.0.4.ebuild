@@ -22,6 +22,12 @@ DEPEND="sys-libs/ncurses"
 RDEPEND="${DEPEND}"
 BDEPEND="virtual/pkgconfig"
 
+src_prepare() {
+	colvert-autotools_src_prepare
+	# There is one ncurses, the wide one, and its headers are where the others' would be.
+	sed -i -e 's|<ncursesw/ncurses.h>|<ncurses.h>|' src/watch.c || die
+}
+
 src_configure() {
 	# configure cannot run its test programs in cross mode; glibc has both as they should be.
 	local -x ac_cv_func_malloc_0_nonnull=yes ac_cv_func_realloc_0_nonnull=yes
