@@ -29,7 +29,8 @@ OVERLAY = "usr/lib/colvert/initrd"
 LIBRARY_FOLDERS = ("usr/lib", "usr/lib/systemd")
 MOUNT_POINTS = {"dev": 0o755, "etc": 0o755, "proc": 0o555, "root": 0o700, "run": 0o755, "sys": 0o555,
                 "sysroot": 0o755, "tmp": 0o1777, "var": 0o755}  # fmt: skip
-ZSTD_LEVEL = 19
+# 27 MB take 3 s of processor time; level 15 takes three times as long and saves half a percent
+ZSTD_LEVEL = 12
 
 
 @dataclass(frozen=True)
