@@ -39,9 +39,8 @@ def cli(shared: Shared, package: str) -> None:
         return
     click.echo(f"{row.node.cpv}: {row.why}{': ' if row.cause else ''}{row.cause}")
     for change in changes:
-        click.echo(
-            f"  {change.name}: {change.before[:16] or '(was not there)'} -> {change.after[:16] or '(is gone)'}"
-        )
+        before, after = change.before[:16] or "(was not there)", change.after[:16] or "(is gone)"
+        click.echo(f"  {change.name}: {before} -> {after}")
     if not changes:
         for name, value in sorted(inputs.items()):
             click.echo(f"  {name} = {value if len(value) < 64 else value[:16]}")

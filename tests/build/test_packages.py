@@ -161,8 +161,15 @@ def test_no_more_compilers_run_than_there_are_slots(workshop: Workshop) -> None:
 src_compile() {
 	echo 'int f(void) { return 0; }' > x.c
 	# -wrapper runs inside the slot, around the compiler proper
-	printf '#!/bin/sh\ncd "%s"; echo + >> log; sleep 0.3; cd - >/dev/null; "$@"; r=$?; cd "%s"; echo - >> log; exit $r\n' \
-		"${T}" "${T}" > w
+	cat > w <<-EOF
+	#!/bin/sh
+	echo + >> "${T}/log"
+	sleep 0.3
+	"\$@"
+	status=\$?
+	echo - >> "${T}/log"
+	exit \${status}
+	EOF
 	chmod +x w
 	for n in 1 2 3 4 5 6; do
 		${CHOST}-gcc -wrapper "${PWD}/w" -S x.c -o "${n}.s" &
