@@ -68,4 +68,6 @@ src_install() {
 	# Nothing in the image is setuid: passwords are set by root.
 	find "${ED}"/usr/bin -type f -exec chmod 0755 {} + || die
 	rm -rf "${ED}"/etc/{pam.d,shadow-maint,limits,login.access} || die
+	insinto /etc/default
+	doins "${FILESDIR}"/useradd
 }
