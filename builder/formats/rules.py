@@ -107,13 +107,25 @@ def _os_release(tree: Tree, fields: Mapping[str, str]) -> None:
 
 
 def _tmpfiles(tree: Tree) -> None:
-    """rule:tmpfiles, the empty directories outside /usr and /etc that packages want."""
-    lines = [f"d /{name} {mode:04o} root root -" for name, (mode, _owner) in sorted(tree.var.items())]
+    """rule:tmpfiles, the empty directories outside /usr and /etc that packages want.
+
+    Only the innermost ones, and only where no tmpfiles.d of a package speaks of them.
+    """
+    known = _named_in_tmpfiles(tree)
+    inner = [name for name in sorted(tree.var) if not any(other.startswith(f"{name}/") for other in tree.var)]
+    lines = [f"d /{name} {tree.var[name][0]:04o} root root -" for name in inner if f"/{name}" not in known]
     if lines:
         head = "# Empty directories that packages brought.\n"
         tree.write(
             "usr/lib/tmpfiles.d/zz-colvert-packages.conf", head + "\n".join(lines) + "\n", "rule:tmpfiles"
         )
+
+
+def _named_in_tmpfiles(tree: Tree) -> set[str]:
+    folder = tree.out / "usr/lib/tmpfiles.d"
+    files = sorted(folder.glob("*.conf")) if folder.is_dir() else []
+    lines = [line.split() for path in files for line in path.read_text().splitlines()]
+    return {words[1].rstrip("/") for words in lines if len(words) > 1 and not words[0].startswith("#")}
 
 
 def _view(table: Bench, tree: Tree) -> Path:
