@@ -165,6 +165,8 @@ def _accounts(tree: Tree, sdk_root: Path, epoch: int) -> None:
         for name, mode in ACCOUNTS.items():
             path = root / "etc" / name
             if path.exists():
+                # sysusers makes new ones with mode 0000, closed to their owner as well
+                path.chmod(0o600)
                 tree.write(f"{ETC}/{name}", path.read_bytes(), "rule:accounts", mode)
 
 
