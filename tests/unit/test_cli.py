@@ -27,9 +27,9 @@ def test_every_command_has_help(name: str, command: object) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("id: colvert\nname: X\npakages: []\n", "input.manifest-invalid"),
+        ("id: colvert\nname: X\nversion: 1\nepoch: 0\npakages: []\n", "input.manifest-invalid"),
         ("a: [1,\n", "input.manifest-syntax"),
-        ("include: [gone.yaml]\nid: x\nname: X\n", "input.include-missing"),
+        ("include: [gone.yaml]\nversion: 1\nepoch: 0\nid: x\nname: X\n", "input.include-missing"),
     ],
 )
 def test_a_bad_manifest_is_exit_2_with_a_place(tmp_path: Path, text: str, code: str) -> None:
