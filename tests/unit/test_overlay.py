@@ -15,7 +15,9 @@ PACKAGES = sorted({ebuild.parent for ebuild in EBUILDS})
 TEXTS = sorted(
     path
     for path in OVERLAY.rglob("*")
-    if path.is_file() and "licenses" not in path.parts and path.suffix not in {".pem", ".gz", ".xz"}
+    if path.is_file()
+    and not {"licenses", "md5-cache"} & set(path.parts)
+    and path.suffix not in {".pem", ".gz", ".xz"}
 )
 
 HEADER = "# Copyright 2026 Colvert Authors\n# Distributed under the terms of the Apache License 2.0\n"

@@ -71,7 +71,7 @@ def _provided() -> set[str]:
 
 def _scan_copy(where: Path, stubs: set[str]) -> Path:
     copy = where / "colvert"
-    shutil.copytree(OVERLAY, copy)
+    shutil.copytree(OVERLAY, copy, ignore=shutil.ignore_patterns("md5-cache"))
     for package in stubs:
         folder = copy / package
         folder.mkdir(parents=True)
