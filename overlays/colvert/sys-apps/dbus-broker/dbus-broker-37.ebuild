@@ -41,6 +41,9 @@ src_configure() {
 
 src_install() {
 	colvert-meson_src_install
+	# systemd's own directories come from its pkg-config file, which answers with the sysroot in front
+	cp -a "${D}${SYSROOT}"/usr/. "${ED}"/usr/ || die
+	rm -rf "${D}${SYSROOT%%/sysroot*}" || die
 	rm -rf "${ED}"/usr/lib/systemd/user || die
 
 	# What the reference implementation brings elsewhere: the policy, the socket, the account.
