@@ -17,6 +17,6 @@ fi
 out=/build/out
 mv "${found[0]}" "${out}/package.gpkg.tar"
 mkdir -p "${out}/image" "${out}/vdb"
-inner() { tar -xOf "${out}/package.gpkg.tar" "${pf}/$1.tar.zst" | tar --zstd -xf - -C "${out}" --strip-components=1 "${@:2}"; }
-inner image --transform 's,^\./*,,' -C "${out}/image"
-inner metadata -C "${out}/vdb"
+inner() { tar -xOf "${out}/package.gpkg.tar" "${pf}/$1.tar.zst" | tar --zstd -xf - -C "${out}/$2" --strip-components=1; }
+inner image image
+inner metadata vdb

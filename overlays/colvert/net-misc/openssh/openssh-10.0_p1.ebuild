@@ -44,6 +44,7 @@ src_configure() {
 		--with-pie
 		--disable-etc-default-login
 		--disable-lastlog
+		--disable-pkcs11
 		--disable-strip
 		--disable-utmp
 		--disable-utmpx
@@ -64,11 +65,13 @@ src_configure() {
 
 src_install() {
 	emake DESTDIR="${D}" install-nosysconf
-	# ssh-keysign is of use as a setuid program only, and nothing in the image is setuid.
-	rm -f "${ED}"/usr/lib/misc/ssh-keysign || die
+	# ssh-keysign is of use as a setuid program only, and nothing in the image is setuid;
+	# the helper for security keys wants libfido2 (to accept such keys sshd needs neither).
+	rm -f "${ED}"/usr/lib/misc/ssh-{keysign,sk-helper} || die
 
 	insinto /etc/ssh
-	doins moduli "${FILESDIR}"/ssh{,d}_config
+	# No moduli: sshd no longer offers key exchange over finite fields.
+	doins "${FILESDIR}"/ssh{,d}_config
 	keepdir /etc/ssh/ssh{,d}_config.d /usr/share/ssh/ssh{,d}_config.d
 	keepdir /usr/share/empty.sshd
 
