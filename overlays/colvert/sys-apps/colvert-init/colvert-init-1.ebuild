@@ -29,5 +29,12 @@ src_install() {
 	insinto /usr
 	doins -r "${FILESDIR}"/usr/lib
 	fperms 0755 /usr/lib/colvert/give-up
+
+	# The kernel has these built in, or not at all; each would cost a process on every boot.
+	local module
+	for module in dm_mod drm efi_pstore loop; do
+		dosym /dev/null /usr/lib/systemd/system/modprobe@${module}.service
+	done
+
 	dosym ../colvert-health.service /usr/lib/systemd/system/boot-complete.target.requires/colvert-health.service
 }
