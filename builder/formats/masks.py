@@ -61,8 +61,11 @@ def _for_linking_only(name: str, base: str, path: Path) -> bool:
     if not base.endswith(".so") or name.count("/") != 2 or not name.startswith("usr/lib/"):
         return False
     if path.is_symlink():
-        target = os.path.basename(os.readlink(path))
-        return target.startswith((f"{base}.", base.removesuffix("so")))
+        target = os.readlink(path)
+        if "/" in target or target == base:
+            return False
+        other = path.parent / target
+        return target.startswith(f"{base}.") or _for_linking_only(f"usr/lib/{target}", target, other)
     if not path.is_file():
         return False
     with path.open("rb") as stream:

@@ -81,6 +81,8 @@ def test_what_compiles_does_not_ship(tmp_path: Path) -> None:
         "usr/lib/libx.la": "a",
         "usr/lib/crt1.o": "o",
         "usr/lib/libx.so": "-> libx.so.1",
+        "usr/lib/liboldx.so": "-> libx.so",
+        "usr/lib/libalias.so": "-> libplugin.so",
         "usr/lib/libx.so.1": "-> libx.so.1.2",
         "usr/lib/libx.so.1.2": ELF,
         "usr/lib/libc.so": "GROUP ( /usr/lib/libc.so.6 )",
@@ -99,6 +101,7 @@ def test_what_compiles_does_not_ship(tmp_path: Path) -> None:
     assert shipped(tree) == {
         "usr/lib/libx.so.1",
         "usr/lib/libx.so.1.2",
+        "usr/lib/libalias.so",
         "usr/lib/libplugin.so",
         "usr/lib/security/pam_x.so",
         "usr/lib/locale/C.utf8/LC_CTYPE",
