@@ -48,7 +48,11 @@ PROBLEMS: Mapping[str, re.Pattern[str]] = {
         "crash": (r"\bsegfault at\b", r"trap invalid opcode", r"dumped core", r"stack smashing detected"),
         # setting verity up is told too: only its complaints count
         "verity": (r"verity: (data|metadata) block", r"verity[- :].*(corrupted|mismatch|failed)"),
-        "file-system": (r"EXT4-fs (error|warning)", r"(erofs|FAT-fs) \(.*([Ee]rror|corrupt)", r"fsck.*failed"),
+        "file-system": (
+            r"EXT4-fs (error|warning)",
+            r"(erofs|FAT-fs) \(.*([Ee]rror|corrupt)",
+            r"fsck.*failed",
+        ),
         "disk": (r"I/O error", r"critical (medium|target) error"),
         "unit-failed": (
             r"\[ *FAILED *\]",
