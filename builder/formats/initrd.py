@@ -29,8 +29,8 @@ OVERLAY = "usr/lib/colvert/initrd"
 LIBRARY_FOLDERS = ("usr/lib", "usr/lib/systemd")
 MOUNT_POINTS = {"dev": 0o755, "etc": 0o755, "proc": 0o555, "root": 0o700, "run": 0o755, "sys": 0o555,
                 "sysroot": 0o755, "tmp": 0o1777, "var": 0o755}  # fmt: skip
-# 27 MB take 3 s of processor time; level 15 takes three times as long and saves half a percent
-ZSTD_LEVEL = 12
+# 21 MB: 1.0 s of processor time, 7.6 MB; level 12 saves 0.7 % in 2.3 s, level 19 saves 11 % in 15.5 s
+ZSTD_LEVEL = 9
 
 
 @dataclass(frozen=True)
