@@ -7,7 +7,6 @@ that a sandboxed program could not read, and hard links then come from the strea
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +52,11 @@ def make_erofs(
     label: str = "usr",
     settings: ErofsSettings | None = None,
     limit: int | None = None,
-    skip: Callable[[str], bool] = lambda _: False,
 ) -> Erofs:
     """Write the directory `tree` (it becomes the root of the file system) as erofs to `out`."""
     chosen = settings or ErofsSettings()
     with bench(out, sdk_root, {}) as table:
-        stream = write_tar(tree, table.work / "tree.tar", epoch=epoch, skip=skip)
+        stream = write_tar(tree, table.work / "tree.tar", epoch=epoch)
         identity = uuid.uuid5(NAMESPACE, f"{stream.sha256} {label} {epoch} {' '.join(chosen.options())}")
         table.run(
             "mkfs.erofs", "--quiet", f"-T{epoch}", "--all-time", "--all-root", f"-U{identity}", f"-L{label}",

@@ -7,8 +7,8 @@ from pathlib import Path
 from builder.formats.tools import bench
 
 
-def make_qcow2(disk: Path, out: Path, *, sdk_root: Path, size: int | None = None) -> Path:
-    """Write `disk` as compressed qcow2 to `out`, virtually grown to `size` bytes.
+def make_qcow2(disk: Path, out: Path, *, sdk_root: Path) -> Path:
+    """Write `disk` as compressed qcow2 to `out`.
 
     qemu-img writes compressed clusters one after the other in the disk's order unless told
     otherwise (-W), and the format has neither time nor random number: the same disk gives the
@@ -19,6 +19,4 @@ def make_qcow2(disk: Path, out: Path, *, sdk_root: Path, size: int | None = None
         image = table.target("image")
         table.run("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-o", options,
                   table.source("disk"), image)  # fmt: skip
-        if size is not None:
-            table.run("qemu-img", "resize", "-q", "-f", "qcow2", image, str(size))
         return table.take("image", out)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,24 +27,13 @@ class TarResult:
     members: int
 
 
-def _nothing(_name: str) -> bool:
-    return False
-
-
-def write_tar(source: Path, out: Path, *, epoch: int, skip: Callable[[str], bool] = _nothing) -> TarResult:
-    """Write all of `source` (with `.` first, for its mode) to `out`; `skip` leaves out a path
-    with all that is below it."""
+def write_tar(source: Path, out: Path, *, epoch: int) -> TarResult:
+    """Write all of `source` (with `.` first, for its mode) to `out`."""
     same = _Same()
     members = 0
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(_member(".", os.lstat(source), epoch))
-        left_out: str | None = None
         for name, entry in walk(source):
-            if left_out is not None and name.startswith(left_out):
-                continue
-            if skip(name):
-                left_out = f"{name}/"
-                continue
             members += 1
             _add(archive, name, Path(entry.path), epoch, same)
     out.chmod(0o644)

@@ -40,13 +40,12 @@ class Bench:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         binds: tuple[Bind, ...] = (),
-        cwd: str | None = None,
     ) -> Result:
         """Run one tool of the SDK; a failure is a `ColvertError`."""
         seen = tuple(Bind(path.resolve(), self.source(name)) for name, path in sorted(self.inputs.items()))
         out = Bind(self.work.resolve(), "/run/out", writable=True)
         box = Sandbox(root=self.sdk_root, binds=(*seen, out, *binds))
-        return run(argv, sandbox=box, env=env, stdin=stdin, cwd=cwd)
+        return run(argv, sandbox=box, env=env, stdin=stdin)
 
     def blank(self, name: str, size: int) -> Path:
         """An output that is a hole of `size` bytes, for a tool to write into."""

@@ -54,7 +54,6 @@ class Tree:
 
     out: Path
     owners: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
     # directories of /var that packages want: path -> (mode, owner)
     var: dict[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -187,8 +186,6 @@ def _lay(tree: Tree, side: Path, source: _Source, links: _Linker) -> None:
     else:
         make_parents(target)
         links.link(source.path, target, status)
-        if not aside:
-            tree.sizes[source.package.cpv] = tree.sizes.get(source.package.cpv, 0) + status.st_size
     if not aside:
         tree.own(source.name, source.package.cpv)
 

@@ -24,21 +24,6 @@ class UkiParts:
     stub: Path
 
 
-def command_line(root_hash: str, extra: str = "") -> str:
-    """The kernel command line: /usr by its root hash, ROOT by its type, a restart for whatever fails."""
-    words = [
-        f"usrhash={root_hash}",
-        "mount.usrfstype=erofs",
-        "mount.usrflags=ro",
-        "systemd.verity_usr_options=restart-on-corruption",
-        "root=gpt-auto",
-        "rootfstype=ext4",
-        "rw",
-        "panic=10",
-    ]
-    return " ".join([*words, *extra.split()])
-
-
 def make_uki(parts: UkiParts, out: Path, *, sdk_root: Path, limit: int | None = None) -> Path:
     """Write an unsigned UKI to `out`; signing is the release's business."""
     inputs = {

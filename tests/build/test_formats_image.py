@@ -24,7 +24,7 @@ from builder.formats.qcow2 import make_qcow2
 from builder.formats.rules import ExtraFile, TreeRules, assemble
 from builder.formats.tools import bench
 from builder.formats.tree import ETC, PackageImage
-from builder.formats.uki import UkiParts, command_line, make_uki
+from builder.formats.uki import UkiParts, make_uki
 from builder.formats.verity import make_verity
 from builder.pipeline.key import digest_content, digest_file
 from builder.platforms import PLATFORMS, Context
@@ -391,7 +391,7 @@ def test_uki_holds_its_parts(work: Path, sdk: Sdk) -> None:
     parts = UkiParts(
         efi / "systemd-bootx64.efi",
         initrd,
-        command_line("ab" * 32, "quiet"),
+        f"usrhash={'ab' * 32} quiet",
         release,
         "6.12.1",
         efi / "linuxx64.efi.stub",

@@ -50,10 +50,3 @@ def test_equal_files_are_links_unless_their_modes_differ(tmp_path: Path) -> None
     write_tar(root, tmp_path / "2.tar", epoch=5)
     with tarfile.open(tmp_path / "2.tar") as archive:
         assert archive.getmember("a/y").isreg()
-
-
-def test_skip_leaves_out_all_below(tmp_path: Path) -> None:
-    root = fill(tmp_path / "one", list(FILES), linked=False)
-    write_tar(root, tmp_path / "1.tar", epoch=5, skip=lambda name: name == "c")
-    with tarfile.open(tmp_path / "1.tar") as archive:
-        assert archive.getnames() == [".", "a", "a/x", "a/y", "b", "l"]
