@@ -54,7 +54,7 @@ def read_elf(path: Path) -> Elf | None:
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 return _parse(data)
-            except (struct.error, ValueError, IndexError):
+            except (struct.error, ValueError, IndexError, OverflowError):
                 return None
 
 

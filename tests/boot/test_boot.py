@@ -115,9 +115,7 @@ def test_usr_is_erofs_on_verity(first: Booted) -> None:
     assert first.ask("findmnt -no FSTYPE /usr") == "erofs"
     device = first.ask("findmnt -no SOURCE /usr")
     assert device == "/dev/mapper/usr"
-    assert first.ask(f"cat /sys/class/block/$(basename $(readlink -f {device}))/dm/uuid").startswith(
-        "CRYPT-VERITY-"
-    )
+    assert first.ask("dmsetup info --columns --noheadings -o uuid usr").startswith("CRYPT-VERITY-")
     assert "ro" in first.ask("findmnt -no OPTIONS /usr").split(",")
 
 
@@ -170,7 +168,10 @@ def test_the_firmware_console_and_journal_are_clean(clones: Clones) -> None:
     for booted in (clones.first, clones.second, clones.closed):
         assert booted.running.problems() == ()
         assert booted.running.resets() == 0
-    assert clones.first.ask("journalctl -b -q -p err --no-pager") == ""
+    # waiting for ssh knocks before sshd's answer is waited for, and sshd calls that an error
+    knocks = re.compile(r"sshd-session\[\d+\]: error: kex_exchange_identification: ")
+    lines = clones.first.ask("journalctl -b -q -p err --no-pager").splitlines()
+    assert [line for line in lines if not knocks.search(line)] == []
 
 
 # who gets in
