@@ -44,6 +44,8 @@ def open_home(path: Path | None = None) -> Home:
     Root's is /var/cache/colvert, because sandboxed programs, which own nothing of the host,
     must be able to pass through every directory above it.
     """
+    # the sandbox's id must be able to read what is made here, whatever the caller's umask is
+    os.umask(0o022)
     root = path or _default()
     root = root.absolute()
     home = Home(root)

@@ -16,7 +16,7 @@ from uuid import UUID
 from builder.errors import Code, ColvertError
 from builder.formats.erofs import ErofsSettings, make_erofs
 from builder.formats.esp import BootFiles, make_esp
-from builder.formats.gpt import Contents, make_disk
+from builder.formats.gpt import Contents, Sizes, make_disk
 from builder.formats.initrd import make_initrd
 from builder.formats.oem import make_oem
 from builder.formats.presets import UnitRules
@@ -289,6 +289,13 @@ class Image:
             usr_uuid=_half(hashed, 0),
             verity_uuid=_half(hashed, 1),
             oem=oem,
+            sizes=Sizes(
+                esp=sizes.esp_size,
+                usr=sizes.usr_size,
+                verity=sizes.verity_size,
+                signature=sizes.signature_size,
+                oem=sizes.oem_size,
+            ),
         )
         make_disk(contents, work.out / "disk.raw", sdk_root=root)
 

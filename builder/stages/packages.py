@@ -209,9 +209,9 @@ class Builder:
         for cpv, entry in below.items():
             link_tree(entry.out / "image", room.sysroot)
             link_tree(entry.out / "vdb", room.sysroot / "var/db/pkg" / cpv)
-        for path in self.fragments.get(node.atom, ()):
+        for number, path in enumerate(self.fragments.get(node.atom, ())):
             room.fragments.mkdir(exist_ok=True)
-            shutil.copyfile(path, room.fragments / path.name)
+            shutil.copyfile(path, room.fragments / f"{number:02}-{path.name}")
         hand_over(room.tmp)
         return room
 

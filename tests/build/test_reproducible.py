@@ -51,9 +51,9 @@ def elsewhere(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ses
     monkeypatch.setenv("LC_ALL", "C")
     (root / "home").mkdir()
     (root / "home/sdk").symlink_to(session.home.sdk)
+    old = os.umask(0o077)
     opened = open_session(Request(ROOT / "manifests/colvert.yaml", home=root / "home", jobs=1), Events())
     opened.loaded = session.loaded  # the checkout may have changed since
-    old = os.umask(0o077)
     yield opened
     os.umask(old)
     shutil.rmtree(root, ignore_errors=True)
