@@ -19,6 +19,7 @@ RDEPEND="
 	sys-apps/baselayout
 	sys-apps/coreutils
 	sys-apps/dbus-broker
+	sys-apps/grep
 	sys-apps/shadow
 	sys-apps/systemd[boot,cryptsetup]
 	sys-apps/util-linux
