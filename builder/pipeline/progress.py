@@ -48,7 +48,7 @@ def sentence(event: Event) -> str | None:
         case Kind.FAILED:
             return f"{subject}: failed after {event.seconds:.1f} s"
         case Kind.PLANNED:
-            return f"{event.total} packages, {event.done} in the store"
+            return f"{event.total} packages"
         case Kind.MESSAGE | Kind.OUTPUT:
             return event.text
         case Kind.WARNING:

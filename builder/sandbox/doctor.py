@@ -13,9 +13,9 @@ from pathlib import Path
 
 import urllib3
 
-from builder.errors import ColvertError
+from builder.errors import Code, ColvertError
 from builder.sandbox.home import open_home
-from builder.sandbox.run import sandbox_id
+from builder.sandbox.run import require, sandbox_id
 from builder.sandbox.sdk import SUITE, find_sdk
 
 SPACE = 12 << 30
@@ -87,6 +87,16 @@ def _namespaces() -> Finding:
     if tried.returncode == 0:
         return Finding("user namespaces", True, "work")
     return Finding("user namespaces", False, tried.stderr.strip() or "do not work", _namespace_remedy())
+
+
+def require_namespaces() -> None:
+    """Raise NO_USERNS, with the remedy, where no sandbox can be made; costs some milliseconds."""
+    require("bwrap", "bubblewrap")
+    finding = _namespaces()
+    if not finding.ok:
+        raise ColvertError(
+            Code.NO_USERNS, f"no sandbox can be made: {finding.text}", hint=finding.remedy or "colvert doctor"
+        )
 
 
 def _namespace_remedy() -> str:

@@ -25,7 +25,7 @@ from builder.formats.tree import PackageImage
 from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
 from builder.formats.verity import make_verity
 from builder.manifest.model import Usr
-from builder.pipeline.key import digest_tree, digest_value
+from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import PLATFORMS, Context, Platform
@@ -73,7 +73,12 @@ class Image:
     def code(self) -> str:
         """Digest of the code that makes images, so that no stale result survives a change of it."""
         root = Path(__file__).parents[1]
-        parts = {name: digest_tree(root / name) for name in ("formats", "platforms")}
+        files = [path for name in ("formats", "platforms") for path in sorted((root / name).rglob("*"))]
+        parts = {
+            str(path.relative_to(root)): digest_file(path)
+            for path in files
+            if path.is_file() and "__pycache__" not in path.parts
+        }
         return digest_value(parts)
 
     def stage(self, name: str, inputs: dict[str, str], uses: tuple[Entry, ...], run: object) -> Entry:

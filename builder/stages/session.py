@@ -20,6 +20,7 @@ from builder.manifest.overlays import fetch_overlay
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.stage import Executor
 from builder.pipeline.store import Entry, Store
+from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk, ensure_sdk
 from builder.stages.fetch import Fetcher
@@ -109,6 +110,7 @@ def open_session(request: Request, events: Events) -> Session:
     path = request.manifest or _default_manifest()
     loaded = load(path, overrides=request.overrides)
     home = open_home(request.home)
+    require_namespaces()
     cores = request.jobs or os.cpu_count() or 1
     set_slots(home, cores)
     _room_left(home)
@@ -142,7 +144,7 @@ def mending(events: Events, work: Callable[[], object]) -> None:
 def _default_manifest() -> Path:
     if not DEFAULT_MANIFEST.exists():
         raise ColvertError(
-            Code.INCLUDE_MISSING,
+            Code.MANIFEST_MISSING,
             f"there is no {DEFAULT_MANIFEST} here",
             hint="go to Colvert's checkout, or name a manifest with --manifest",
         )

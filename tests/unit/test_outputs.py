@@ -9,7 +9,7 @@ import pytest
 from builder.errors import Code, ColvertError
 from builder.pipeline.events import Event, Events
 from builder.sandbox import home as home_module
-from builder.sandbox.doctor import examine
+from builder.sandbox.doctor import examine, require_namespaces
 from builder.sandbox.home import open_home, set_slots
 from builder.stages.outputs import deliver
 from builder.stages.session import mending
@@ -90,6 +90,22 @@ def test_slots_follow_the_number_asked_for(tmp_path: Path, monkeypatch: pytest.M
     for count in (5, 2):
         set_slots(home, count)
         assert len(list(home.slots.iterdir())) == count
+
+
+def test_without_user_namespaces_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a real program in the place of bwrap that fails as bwrap does where namespaces are forbidden
+    (tmp_path / "bwrap").write_text(
+        "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n"
+    )
+    (tmp_path / "bwrap").chmod(0o755)
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("builder.sandbox.doctor.sandbox_id", lambda: None)
+    with pytest.raises(ColvertError) as caught:
+        require_namespaces()
+    assert caught.value.code is Code.NO_USERNS
+    assert "namespace" in caught.value.what
+    assert caught.value.hint
 
 
 def test_the_doctor_names_the_package_of_a_missing_tool(

@@ -79,7 +79,7 @@ def _repositories(settings: Settings) -> str:
     text = f"[DEFAULT]\nmain-repo = {settings.main.name}\n"
     for number, overlay in enumerate(settings.overlays):
         text += f"\n[{overlay.name}]\nlocation = /build/repos/{overlay.name}\nauto-sync = no\n"
-        text += f"priority = {100 - number}\nmasters =\n"
+        text += f"priority = {number}\nmasters =\n"
     return text
 
 
