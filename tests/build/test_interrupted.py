@@ -15,12 +15,15 @@ from builder.pipeline.store import Store
 from tests.build.conftest import Workshop
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from builder.cli.common import exit_codes
 from builder.sandbox.home import Home
 from builder.sandbox.sdk import Sdk
 from tests.build.conftest import Workshop
+# whoever started the tests may have had interrupts switched off, as nohup has
+signal.signal(signal.SIGINT, signal.default_int_handler)
 home, root, identity, overlay = sys.argv[1:]
 with exit_codes():
     Workshop(Home(Path(home)), Sdk(Path(root), identity), Path(overlay)).build("app-misc/slow")

@@ -11,22 +11,11 @@ from pathlib import Path
 import pytest
 
 from builder.pipeline.events import Events
-from builder.pipeline.key import digest_content, digest_file, walk
+from builder.pipeline.key import digest_content, walk
 from builder.pipeline.store import Entry
 from builder.sandbox import run as run_module
 from builder.stages.session import Request, Session, open_session
 from tests.conftest import ROOT
-
-# small ones of every build system: none, make, autotools, meson, cmake
-AGAIN = (
-    "sys-apps/baselayout",
-    "sys-libs/zlib",
-    "sys-libs/libcap",
-    "dev-libs/popt",
-    "app-arch/lz4",
-    "dev-libs/json-c",
-    "sys-apps/kmod",
-)
 
 
 def _copy_entry(entry: Entry, source: Path, target: Path) -> None:
@@ -57,25 +46,6 @@ def elsewhere(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ses
     yield opened
     os.umask(old)
     shutil.rmtree(root, ignore_errors=True)
-
-
-def test_packages_are_bit_identical(
-    session: Session, packages: Mapping[str, Entry], elsewhere: Session
-) -> None:
-    again = {session.plan.find(atom).cpv for atom in AGAIN}
-    below = {cpv for wanted in again for cpv in session.plan.sysroot(wanted)} - again
-    for cpv in below:
-        _copy_entry(packages[cpv], session.home.store, elsewhere.home.store)
-    for item in session.home.distfiles.glob("*.*"):
-        os.link(item, elsewhere.home.distfiles / item.name)
-    built = elsewhere.build_packages(again)
-    different = [
-        cpv
-        for cpv in sorted(again)
-        if digest_file(built[cpv].out / "package.gpkg.tar")
-        != digest_file(packages[cpv].out / "package.gpkg.tar")
-    ]
-    assert different == []
 
 
 def test_the_assembly_is_bit_identical(
