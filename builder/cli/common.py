@@ -37,9 +37,9 @@ class Shared:
     overrides: dict[str, str] = field(default_factory=dict)
 
 
-def shared_options(function: Function) -> Function:
-    """Adds the common options to a command; it receives them as its first argument, a `Shared`."""
-    options = [
+def _options() -> list[Callable[[Any], Any]]:
+    """The options themselves, in the order in which --help shows them."""
+    return [
         click.option(
             "-m",
             "--manifest",
@@ -69,6 +69,10 @@ def shared_options(function: Function) -> Function:
         click.option("-q", "--quiet", is_flag=True, help="Say only what was asked for."),
     ]
 
+
+def shared_options(function: Function) -> Function:
+    """Adds the common options to a command; it receives them as its first argument, a `Shared`."""
+
     def wrapped(*args: Any, **given: Any) -> Any:
         shared = Shared(
             given.pop("manifest"),
@@ -85,7 +89,7 @@ def shared_options(function: Function) -> Function:
     wrapped.__name__ = function.__name__
     wrapped.__doc__ = function.__doc__
     wrapped.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    for option in reversed(options):
+    for option in reversed(_options()):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
 
