@@ -29,12 +29,12 @@ from builder.stages.fetch import Distfile, Fetcher, distfiles
 from builder.stages.plan import Node, Plan
 from builder.stages.portage.config import (
     ENVIRONMENT,
-    RECIPE,
     SYSROOT,
     TMPFS,
     Overlay,
     Settings,
     binds,
+    recipe,
     write_config,
 )
 
@@ -73,7 +73,7 @@ class Builder:
             "use": " ".join(f if f in node.use else f"-{f}" for f in node.iuse),
             "settings": digest_value(node.settings),
             "sdk": self.sdk.id,
-            "recipe": RECIPE,
+            "recipe": recipe(),
         }
         for name in node.eclasses:
             inputs[f"eclass:{name}"] = digest_file(self._eclass(overlay, name))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from builder.pipeline.key import digest_file, digest_value
 from builder.sandbox.run import Bind
 from builder.sandbox.sdk import Sdk
 
@@ -52,9 +54,11 @@ class Settings:
         return self.overlays[0]
 
 
-# What make.conf and build.sh do to a package, as one name that is part of every package's key.
-# Take another (any) when a change of them changes what comes out of builds.
-RECIPE = "dff6e2cd19a4b894409dc6dd8bf71bb2c1f40eba3cf2793e64def8b9d310fd9d"
+@cache
+def recipe() -> str:
+    """Digest of what we do to every package: part of each one's key."""
+    parts = {name: digest_file(HERE / name) for name in ("make.conf", "build.sh")}
+    return digest_value({**parts, "environment": dict(ENVIRONMENT)})
 
 
 def write_config(settings: Settings, target: Path) -> None:

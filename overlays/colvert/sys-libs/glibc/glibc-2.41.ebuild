@@ -53,7 +53,7 @@ src_configure() {
 	)
 	# The C library takes its hardening as configure options: it knows which of its
 	# files run before the stack protector and relocation work.
-	CXX= CFLAGS="-O2 -pipe -fstack-clash-protection" CPPFLAGS= LDFLAGS= \
+	CXX= CFLAGS="-O2 -g1 -pipe -fstack-clash-protection" CPPFLAGS= LDFLAGS= \
 		"${S}/configure" "${myconf[@]}" || die "configure failed"
 }
 
