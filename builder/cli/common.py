@@ -34,6 +34,7 @@ class Shared:
     json: bool = False
     quiet: bool = False
     mirrors: tuple[str, ...] = ()
+    locked: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,6 +66,9 @@ def _options() -> list[Callable[[Any], Any]]:
             multiple=True,
             help="A folder or address to look for sources first.",
         ),
+        click.option(
+            "--locked", is_flag=True, help="Fail where a pinned source is gone; take no newer release."
+        ),
         click.option("--json", "as_json", is_flag=True, help="Machine-readable output."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what was asked for."),
     ]
@@ -81,6 +85,7 @@ def shared_options(function: Function) -> Function:
             given.pop("as_json"),
             given.pop("quiet"),
             tuple(given.pop("mirrors")),
+            given.pop("locked"),
             _pairs(given.pop("overrides")),
         )
         with exit_codes(shared.json):
@@ -176,7 +181,9 @@ def opened(shared: Shared, *, trace: Path | None = None, say: Renderer | None = 
     record = Trace()
     if trace is not None:
         events.add(record)
-    request = Request(shared.manifest, shared.home, shared.jobs, shared.mirrors, shared.overrides)
+    request = Request(
+        shared.manifest, shared.home, shared.jobs, shared.mirrors, shared.overrides, shared.locked
+    )
     try:
         yield open_session(request, events)
     finally:

@@ -29,6 +29,7 @@ UNPRIVILEGED_ID = 524288
 
 PATH_IN_SANDBOX = "/usr/local/bin:/usr/bin:/usr/sbin"
 TAIL_LINES = 30
+RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Sandbox:
         args += ["--share-net"] if self.network else []
         args += ["--bind" if self.writable_root else "--ro-bind", str(self.root), "/"]
         args += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/run"]
+        if self.network and RESOLV_CONF.exists():
+            args += ["--ro-bind", str(RESOLV_CONF.resolve()), str(RESOLV_CONF)]
         for target in self.tmpfs:
             args += ["--tmpfs", target]
         for bind in self.binds:

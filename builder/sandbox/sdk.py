@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def _make(home: Home, events: Events) -> Sdk:
     def tell(phase: str) -> None:
         events.emit(Event(kind=Kind.PHASE, stage="sdk", label=SUITE, phase=phase))
 
+    began = time.monotonic()
     events.emit(Event(kind=Kind.STARTED, stage="sdk", label=SUITE))
     work = home.sdk / f"tmp-{uuid.uuid4().hex}"
     root, inputs = hand_over(work / "root"), work / "inputs"
@@ -99,7 +101,8 @@ def _make(home: Home, events: Events) -> Sdk:
         work.rename(final)
     finally:
         discard(work)
-    events.emit(Event(kind=Kind.FINISHED, stage="sdk", label=SUITE))
+    seconds = round(time.monotonic() - began, 3)
+    events.emit(Event(kind=Kind.FINISHED, stage="sdk", label=SUITE, seconds=seconds))
     return Sdk(final / "root", identity)
 
 

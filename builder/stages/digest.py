@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tempfile
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
-from builder.stages.fetch import Fetcher
+from builder.stages.fetch import Fetcher, manifest_line
 from builder.stages.plan import PlanRequest, make_plan
 from builder.stages.session import Session
 
@@ -25,9 +24,7 @@ def write_manifest(session: Session, package: str) -> Path:
     for name, uris in sorted(node.distfiles.items()):
         with tempfile.TemporaryDirectory(dir=session.home.cache) as scratch:
             source = fetcher.trust(name, tuple(uris), Path(scratch))
-            data = source.read_bytes()
-        hashes = f"BLAKE2B {hashlib.blake2b(data).hexdigest()} SHA512 {hashlib.sha512(data).hexdigest()}"
-        lines.append(f"DIST {name} {len(data)} {hashes}\n")
+            lines.append(f"{manifest_line(name, source)}\n")
     target = (overlay.path / node.ebuild).parent / "Manifest"
     part = target.with_name(".Manifest.part")
     part.write_text("".join(lines))

@@ -25,6 +25,9 @@ from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.lock import held
 
 AT_ONCE = 6
+DEBIAN = "mirror://debian/"
+# what a mirror answers about a file that it does not have (any more)
+GONE = ("HTTP 404", "HTTP 410")
 CHUNK = 1 << 18
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
@@ -61,6 +64,12 @@ def read_manifest(path: Path) -> dict[str, tuple[int, dict[str, str], int]]:
     return found
 
 
+def manifest_line(name: str, path: Path) -> str:
+    """The DIST line (GLEP 74) of a file that is trusted as it is."""
+    blake2b, sha512 = _hashes(path)
+    return f"DIST {name} {path.stat().st_size} BLAKE2B {blake2b} SHA512 {sha512}"
+
+
 def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distfile]:
     """What a package needs, with its digests; an error where the Manifest lacks one."""
     pinned = read_manifest(manifest)
@@ -91,14 +100,17 @@ def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distf
 
 def matches(path: Path, wanted: Distfile) -> bool:
     """Whether a file is exactly the one pinned."""
-    if path.stat().st_size != wanted.size:
-        return False
+    return path.stat().st_size == wanted.size and _hashes(path) == (wanted.blake2b, wanted.sha512)
+
+
+def _hashes(path: Path) -> tuple[str, str]:
+    """BLAKE2B and SHA512 of a file, in hexadecimal."""
     blake2b, sha512 = hashlib.blake2b(), hashlib.sha512()
     with path.open("rb") as stream:
         while block := stream.read(CHUNK):
             blake2b.update(block)
             sha512.update(block)
-    return blake2b.hexdigest() == wanted.blake2b and sha512.hexdigest() == wanted.sha512
+    return blake2b.hexdigest(), sha512.hexdigest()
 
 
 class Fetcher:
@@ -112,6 +124,8 @@ class Fetcher:
         self._dead: set[str] = set()
         self._mutex = threading.Lock()
         self._verified: set[str] = set()
+        # the names of sources that Debian's mirror once had and has no more
+        self.gone: set[str] = set()
         proxy = os.environ.get("http_proxy") or os.environ.get("HTTP_PROXY")
         retries = urllib3.Retry(total=2, connect=1, backoff_factor=0.5)
         self._http: urllib3.PoolManager = (
@@ -166,11 +180,14 @@ class Fetcher:
                 answer = self._from(uri, part, wanted)
                 if answer:
                     answers.append(f"{uri}: {answer}")
+                    if uri.startswith(self.debian) and answer in GONE:
+                        self.gone.add(wanted.name)
                     continue
                 if matches(part, wanted):
                     part.chmod(0o644)
                     part.replace(self.path(wanted))
                     self._verified.add(wanted.sha512)
+                    self.gone.discard(wanted.name)
                     return self.path(wanted)
                 wrong = True
                 answers.append(f"{uri}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)")
@@ -216,9 +233,7 @@ class Fetcher:
                 prefix = hashlib.blake2b(wanted.name.encode()).hexdigest()[:2]
                 yield f"{base}/distfiles/{prefix}/{quote(wanted.name)}"
         for uri in wanted.uris:
-            yield (
-                uri.replace("mirror://debian", self.debian, 1) if uri.startswith("mirror://debian/") else uri
-            )
+            yield f"{self.debian}/{uri.removeprefix(DEBIAN)}" if uri.startswith(DEBIAN) else uri
 
     def _from(self, uri: str, part: Path, wanted: Distfile) -> str:
         """Download into `part`, going on where it ended; returns why not, or an empty string."""

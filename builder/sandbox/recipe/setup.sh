@@ -123,4 +123,7 @@ done < /inputs/provided.txt
 # --- a root that is the same whoever made it -------------------------------------
 dpkg-query -W -f '${Package} ${Version}\n' | LC_ALL=C sort > /etc/sdk-packages
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /tmp/* /var/tmp/* /usr/share/doc/*/changelog*
-rm -f /etc/machine-id /etc/resolv.conf /etc/hostname /var/cache/ldconfig/aux-cache
+rm -f /etc/machine-id /etc/hostname /var/cache/ldconfig/aux-cache
+# a place for the host's own, where a sandbox has the network
+rm -f /etc/resolv.conf
+: > /etc/resolv.conf
