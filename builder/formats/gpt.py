@@ -1,4 +1,4 @@
-"""Formats: the GPT disk, laid out to the sector as DESIGN.md promises.
+"""Formats: the GPT disk, laid out to the sector as docs/concepts.md promises.
 
 sfdisk writes the table from places that are computed here; docs/decisions/disk-table.md
 says why not systemd-repart.
@@ -72,7 +72,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the partitions are; DESIGN.md's promise unless a manifest says more."""
+    """How large the partitions are; what docs/concepts.md promises unless a manifest says more."""
 
     esp: int = ESP_SIZE
     usr: int = USR_SIZE

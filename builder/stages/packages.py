@@ -43,6 +43,9 @@ PHASES = re.compile(
     r"^>>> (Unpacking|Preparing|Configuring|Compiling|Install(?:ing)?|Completed installing)\b"
 )
 TAIL = 40
+# more packages at once than cores, since configure scripts leave cores idle; the compile slots keep
+# the number of compilers down
+PACKAGES_PER_CORE = 1.5
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Builder:
     plan: Plan
     settings: Settings
     fetcher: Fetcher
-    jobs: int
+    # compilers that run at once, also within one package
+    cores: int
     # kernel configuration fragments, for the package named; part of its key
     fragments: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
@@ -66,10 +70,10 @@ class Builder:
 
     def own_inputs(self, node: Node) -> dict[str, str]:
         """What a package's key is made of, save its dependencies."""
-        overlay = self.overlay(node).path
-        folder = (overlay / node.ebuild).parent
+        overlay = self.overlay(node)
+        ebuild = overlay.path / node.ebuild
         inputs = {
-            "ebuild": digest_file(overlay / node.ebuild),
+            "ebuild": digest_file(ebuild),
             "use": " ".join(f if f in node.use else f"-{f}" for f in node.iuse),
             "settings": digest_value(node.settings),
             "sdk": self.sdk.id,
@@ -77,17 +81,20 @@ class Builder:
         }
         for name in node.eclasses:
             inputs[f"eclass:{name}"] = digest_file(self._eclass(overlay, name))
-        if (folder / "files").is_dir():
-            inputs["files"] = digest_tree(folder / "files")
+        if (ebuild.parent / "files").is_dir():
+            inputs["files"] = digest_tree(ebuild.parent / "files")
         for source in self.sources(node):
             inputs[f"source:{source.name}"] = source.sha512[:64]
         for number, path in enumerate(self.fragments.get(node.atom, ())):
             inputs[f"fragment:{number}:{path.name}"] = digest_file(path)
         return inputs
 
-    def _eclass(self, overlay: Path, name: str) -> Path:
-        own = overlay / "eclass" / f"{name}.eclass"
-        return own if own.exists() else self.settings.main.path / "eclass" / f"{name}.eclass"
+    def _eclass(self, overlay: Overlay, name: str) -> Path:
+        """Where a package of the overlay has an eclass from: its own, else the last master's that has it."""
+        named = {item.name: item for item in self.settings.overlays}
+        found = [overlay, *(named[master] for master in reversed(overlay.masters))]
+        places = [item.path / "eclass" / f"{name}.eclass" for item in found]
+        return next((path for path in places if path.exists()), places[0])
 
     def sources(self, node: Node) -> list[Distfile]:
         """The distfiles a package needs."""
@@ -108,6 +115,11 @@ class Builder:
 
     # --- building ---------------------------------------------------------------
 
+    @property
+    def at_once(self) -> int:
+        """How many packages are built at once."""
+        return max(1, round(self.cores * PACKAGES_PER_CORE))
+
     def build_all(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
         """Build the plan (or the wanted packages and all that those need), in graph order.
 
@@ -121,7 +133,7 @@ class Builder:
         running: dict[Future[Entry], str] = {}
         prefetched = False
         CANCELLED.clear()
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="package") as pool:
+        with ThreadPoolExecutor(self.at_once, thread_name_prefix="package") as pool:
             try:
                 while order.is_active():
                     for cpv in [] if failures else order.get_ready():
@@ -238,7 +250,7 @@ class Builder:
         )
 
     def environment(self) -> dict[str, str]:
-        return {**ENVIRONMENT, "MAKEOPTS": f"-j{os.cpu_count() or 1}"}
+        return {**ENVIRONMENT, "MAKEOPTS": f"-j{self.cores}"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,17 +23,15 @@ from builder.pipeline.store import Entry, Store
 from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk, ensure_sdk
+from builder.stages.bump import bumped_overlay, find_bumps
 from builder.stages.fetch import Fetcher
 from builder.stages.packages import Builder
 from builder.stages.plan import Plan, PlanRequest, make_plan
-from builder.stages.portage.config import Overlay, Settings
+from builder.stages.portage.config import Overlay, Settings, read_overlay
 
 DEFAULT_MANIFEST = Path("manifests/colvert.yaml")
 # a build of everything takes this much at most; below it, it is refused before it starts
 SPACE_NEEDED = 6 << 30
-# packages built at once: more than cores, since configure scripts leave cores idle; the
-# compile slots keep the number of compilers down
-PACKAGES_PER_CORE = 1.5
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Request:
     jobs: int | None = None
     mirrors: tuple[str, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
+    locked: bool = False
 
 
 @dataclass
@@ -57,7 +56,8 @@ class Session:
     executor: Executor
     settings: Settings
     mirrors: tuple[str, ...]
-    jobs: int
+    cores: int
+    locked: bool = False
 
     @cached_property
     def sdk(self) -> Sdk:
@@ -81,14 +81,49 @@ class Session:
         fragments = {kernel.package: tuple(item.path for item in kernel.fragments)}
         fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, self.events, self.mirrors)
         return Builder(
-            self.executor, self.home, self.sdk, self.plan, self.settings, fetcher, self.jobs, fragments
+            self.executor, self.home, self.sdk, self.plan, self.settings, fetcher, self.cores, fragments
         )
 
     def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
-        """Build the plan's packages, or those named and what they need."""
-        builder = self.builder
+        """Build the plan's packages, or those named and what they need.
+
+        Where a pinned source is gone, a newer patch release is taken, unless that is locked out.
+        """
         self.events.emit(Event(kind=Kind.PLANNED, stage="package", total=len(self.plan.packages)))
-        return builder.build_all(wanted)
+        names = None if wanted is None else list(wanted)
+        while True:
+            cpvs = None if names is None else [self.plan.find(name).cpv for name in names]
+            try:
+                return self.builder.build_all(cpvs)
+            except ColvertError as error:
+                gone = self.builder.fetcher.gone
+                if error.code is not Code.FETCH_FAILED or not gone:
+                    raise
+                if self.locked:
+                    raise ColvertError(
+                        error.code,
+                        error.what,
+                        where=error.where,
+                        detail=error.detail,
+                        hint="without --locked, the newest patch release is taken",
+                        others=error.others,
+                    ) from error
+                self._bump(gone)
+
+    def _bump(self, gone: Iterable[str]) -> None:
+        """Replace the sources that are gone by newer releases, and plan again."""
+        bumps = find_bumps(self.home, self.sdk, self.plan.packages, gone)
+        for bump in bumps:
+            self.events.warning(
+                f"{bump.distfile} is gone from its mirrors: {bump.node.atom} {bump.version} instead of"
+                f" {bump.node.version} (Debian's signed index has it; --locked forbids this)"
+            )
+        overlays = []
+        for overlay in self.settings.overlays:
+            own = [bump for bump in bumps if bump.node.repository == overlay.name]
+            overlays.append(bumped_overlay(self.home, overlay, own, self.builder.fetcher) if own else overlay)
+        self.settings = replace(self.settings, overlays=tuple(overlays))
+        del self.plan, self.builder
 
     def _placed(self, error: ColvertError) -> ColvertError:
         """A resolver's error at the manifest's line that asks for the package it is about."""
@@ -122,7 +157,8 @@ def open_session(request: Request, events: Events) -> Session:
         Executor(Store(home.store), events),
         Settings(_overlays(loaded, home), manifest.profile, dict(manifest.use)),
         (*request.mirrors, *manifest.distfile_mirrors),
-        max(1, round(cores * PACKAGES_PER_CORE)),
+        cores,
+        request.locked,
     )
 
 
@@ -152,7 +188,7 @@ def _default_manifest() -> Path:
 
 
 def _overlays(loaded: LoadedManifest, home: Home) -> tuple[Overlay, ...]:
-    found = []
+    found: list[Overlay] = []
     for number, entry in enumerate(loaded.manifest.overlays):
         where = loaded.origin(("overlays", number))
         path = (
@@ -160,12 +196,21 @@ def _overlays(loaded: LoadedManifest, home: Home) -> tuple[Overlay, ...]:
             if isinstance(entry, GitOverlay)
             else entry.path
         )
-        name = path / "profiles" / "repo_name"
-        if not name.is_file():
+        try:
+            overlay = read_overlay(path)
+        except OSError as error:
             raise ColvertError(
                 Code.OVERLAY_MISSING, f"{path} is no ebuild repository (no profiles/repo_name)", where=where
+            ) from error
+        absent = set(overlay.masters) - {item.name for item in found}
+        if absent:
+            raise ColvertError(
+                Code.OVERLAY_MISSING,
+                f"overlay {overlay.name} lacks masters before it: {', '.join(sorted(absent))}",
+                where=where,
+                hint="name them above it, or change `masters` in its metadata/layout.conf",
             )
-        found.append(Overlay(name.read_text().strip(), path))
+        found.append(overlay)
     if not found:
         raise ColvertError(
             Code.OVERLAY_MISSING, "the manifest names no overlay", where=Location(str(loaded.path))

@@ -54,11 +54,11 @@ class Workshop:
         return make_plan(executor, self.home, self.sdk, PlanRequest(atoms, settings)), settings, executor
 
     def builder(
-        self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None, jobs: int = 2
+        self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None, cores: int = 2
     ) -> Builder:
         plan, settings, executor = self.plan(*atoms, use=use)
         fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, executor.events)
-        return Builder(executor, self.home, self.sdk, plan, settings, fetcher, jobs)
+        return Builder(executor, self.home, self.sdk, plan, settings, fetcher, cores)
 
     def build(self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Entry]:
         self.seen.clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.pipeline.events import Events
-from builder.pipeline.key import digest_content, walk
+from builder.pipeline.key import digest_content, digest_file, walk
 from builder.pipeline.store import Entry
 from builder.sandbox import run as run_module
 from builder.stages.session import Request, Session, open_session
@@ -46,6 +46,36 @@ def elsewhere(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ses
     yield opened
     os.umask(old)
     shutil.rmtree(root, ignore_errors=True)
+
+
+# one of each way to build: plain make, autotools, meson, cmake, with libtool, with generated sources
+SAMPLE = (
+    "app-arch/lz4",
+    "dev-libs/expat",
+    "dev-libs/json-c",
+    "sys-apps/kmod",
+    "sys-apps/less",
+    "sys-libs/libcap",
+    "sys-libs/zlib",
+)
+
+
+def test_packages_are_bit_identical(
+    session: Session, packages: Mapping[str, Entry], elsewhere: Session
+) -> None:
+    plan = session.plan
+    chosen = [plan.find(atom).cpv for atom in SAMPLE]
+    for cpv in sorted({below for one in chosen for below in plan.sysroot(one)} - set(chosen)):
+        _copy_entry(packages[cpv], session.home.store, elsewhere.home.store)
+    again = elsewhere.build_packages(chosen)
+    assert {cpv: again[cpv].path != packages[cpv].path for cpv in chosen} == dict.fromkeys(chosen, True)
+    different = [
+        cpv
+        for cpv in chosen
+        if digest_file(again[cpv].out / "package.gpkg.tar")
+        != digest_file(packages[cpv].out / "package.gpkg.tar")
+    ]
+    assert different == []
 
 
 def test_the_assembly_is_bit_identical(

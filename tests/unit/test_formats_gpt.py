@@ -1,4 +1,4 @@
-"""The disk: every sector where DESIGN.md promises it."""
+"""The disk: every sector where docs/concepts.md promises it."""
 
 from __future__ import annotations
 

@@ -35,10 +35,24 @@ TMPFS = ("/var/cache", "/var/lib/portage", "/var/log", "/var/tmp", "/var/db", "/
 
 @dataclass(frozen=True)
 class Overlay:
-    """An ebuild repository: its name (profiles/repo_name) and where it lies."""
+    """An ebuild repository: its name, where it lies, and the overlays whose eclasses it inherits."""
 
     name: str
     path: Path
+    masters: tuple[str, ...] = ()
+
+
+def read_overlay(path: Path) -> Overlay:
+    """An overlay as its profiles/repo_name and metadata/layout.conf describe it (portage(5)).
+
+    Raises FileNotFoundError where it has no name, and so is none.
+    """
+    layout = path / "metadata" / "layout.conf"
+    rows = [line.partition("=") for line in layout.read_text().splitlines()] if layout.is_file() else []
+    said = {name.strip(): value.split() for name, sign, value in rows if sign}
+    return Overlay(
+        (path / "profiles" / "repo_name").read_text().strip(), path, tuple(said.get("masters", ()))
+    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,8 @@ def _repositories(settings: Settings) -> str:
     text = f"[DEFAULT]\nmain-repo = {settings.main.name}\n"
     for number, overlay in enumerate(settings.overlays):
         text += f"\n[{overlay.name}]\nlocation = /build/repos/{overlay.name}\nauto-sync = no\n"
-        text += f"priority = {number}\nmasters =\n"
+        # said also where there are none: Portage would take the first overlay
+        text += f"priority = {number}\nmasters = {' '.join(overlay.masters)}\n"
     return text
 
 
