@@ -105,6 +105,18 @@ def test_a_vanished_file_is_told_with_all_places(tmp_path: Path, server: Server)
     assert len(caught.value.detail) == 2
 
 
+def test_gone_is_only_what_the_debian_mirror_denies(tmp_path: Path, server: Server) -> None:
+    denied = fetcher(tmp_path, server)
+    with pytest.raises(ColvertError):
+        denied.fetch(pinned("http://127.0.0.1:9/a", "mirror://debian/b"))
+    assert denied.gone == {"source.tar"}
+    # a network that is down says nothing of the file
+    dead = fetcher(tmp_path)
+    with pytest.raises(ColvertError):
+        dead.fetch(pinned("mirror://debian/b"))
+    assert dead.gone == set()
+
+
 def test_a_folder_can_be_a_mirror(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/source.tar").write_bytes(DATA)
