@@ -37,6 +37,7 @@ GLOBS = (
     "usr/lib/*.a",
     "usr/lib/*.la",
     "usr/lib/*.o",
+    "usr/bin/*-config",
     "usr/lib/modules/*/build",
     "usr/lib/modules/*/source",
     "usr/lib/modules/*/System.map",

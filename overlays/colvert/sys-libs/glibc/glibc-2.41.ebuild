@@ -61,7 +61,8 @@ src_compile() { emake -C "${WORKDIR}/build"; }
 
 src_install() {
 	emake -C "${WORKDIR}/build" DESTDIR="${D}" install
-	# The loader's symbols are what debuggers find threads and libraries with.
+	# The loader keeps its symbols, which debuggers find threads and libraries with, and no more.
+	"${CHOST}-strip" --strip-debug "${ED}/usr/lib/ld-linux-x86-64.so.2" || die
 	dostrip -x /usr/lib/ld-linux-x86-64.so.2
 
 	# C.UTF-8 is the one locale that every program may count on.
