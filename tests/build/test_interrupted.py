@@ -81,6 +81,37 @@ def test_a_killed_build_goes_on_from_where_it_was(workshop: Workshop, sent: int,
     assert workshop.made() == ["app-misc/slow-1"]
 
 
+def test_killed_at_any_moment_the_store_is_whole(workshop: Workshop) -> None:
+    """Killed again and again, a little later each time; what is in the store is right, and more each time."""
+    names = ["one", "two", "three", "slow"]
+    for before, name in zip([None, *names], names, strict=False):
+        needs = f'DEPEND="app-misc/{before}"\n' if before else ""
+        body = "src_install() { insinto /usr/share; head -c 4M /dev/zero | newins - ${PN}; }"
+        workshop.ebuild(f"app-misc/{name}-1", needs + body)
+    workshop.plan("app-misc/slow")
+    seen = 0
+    for tries in range(40):
+        process = _start(workshop)
+        try:
+            process.communicate(timeout=0.7 + 0.31 * tries)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        store = Store(workshop.home.store)
+        entries = [entry for entry in store.entries() if entry.record.stage == "package"]
+        for entry in entries:
+            store.check(entry)
+        assert len(entries) >= seen
+        seen = len(entries)
+        if process.returncode == 0:
+            break
+    assert seen == len(names)
+    assert tries > 1
+    with_leftovers = Store(workshop.home.store)
+    with_leftovers.prune()
+    assert list((workshop.home.store / "tmp").iterdir()) == []
+
+
 def test_two_builds_at_once_share_the_work(workshop: Workshop) -> None:
     body = 'src_compile() { sleep 4; }\nsrc_install() { insinto /usr/share; newins - data <<<"x"; }'
     workshop.ebuild("app-misc/slow-1", body)
