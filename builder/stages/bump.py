@@ -118,15 +118,16 @@ def debian_sources(home: Home, sdk: Sdk, packages: Sequence[str]) -> list[Source
     lines = [
         line for line in (sdk.root / "etc/apt/sources.list").read_text().splitlines() if sdk.mirror in line
     ]
-    hand_over(place / "lists/partial")
+    for folder in ("lists", "lists/partial"):
+        hand_over(place / folder)
     (place / "sources.list").write_text("".join(f"{re.sub('^deb ', 'deb-src ', line)}\n" for line in lines))
     options = [
-        *("-o", "Dir::Etc::SourceList=/apt/sources.list", "-o", "Dir::Etc::SourceParts=/nonexistent"),
-        *("-o", "Dir::State::Lists=/apt/lists", "-o", "Dir::Cache=/tmp", "-o", "Acquire::Languages=none"),
+        *("-o", "Dir::Etc::SourceList=/run/apt/sources.list", "-o", "Dir::Etc::SourceParts=/nonexistent"),
+        *("-o", "Dir::State::Lists=/run/apt/lists", "-o", "Dir::Cache=/tmp", "-o", "Acquire::Languages=none"),
         # one id is mapped here, so there is nobody to hand the downloading to
         *("-o", "APT::Sandbox::User=root", "-o", "APT::Update::Error-Mode=any"),
     ]
-    box = sdk.sandbox(Bind(place, "/apt", writable=True), network=True)
+    box = sdk.sandbox(Bind(place, "/run/apt", writable=True), network=True)
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     run(["apt-get", *options, "--quiet", "update"], sandbox=box, env=proxies, code=Code.FETCH_FAILED)
     shown = run(["apt-cache", *options, "--only-source", "showsrc", *packages], sandbox=box)

@@ -16,16 +16,17 @@ import json, os, sys
 from pathlib import Path
 from builder.errors import ColvertError
 from builder.pipeline.store import Store
-from builder.sandbox.home import Home
+from builder.sandbox.home import open_home
 from builder.sandbox.sdk import Sdk
 from tests.build.conftest import Workshop
 home, root, identity, overlay = sys.argv[1:]
+place = open_home(Path(home))
 filler = Path(home) / "store/filler"
 with filler.open("wb") as stream:
-    os.posix_fallocate(stream.fileno(), 0, 208 << 20)
+    os.posix_fallocate(stream.fileno(), 0, 592 << 20)
 def build(atom):
     try:
-        Workshop(Home(Path(home)), Sdk(Path(root), identity), Path(overlay)).build(atom)
+        Workshop(place, Sdk(Path(root), identity), Path(overlay)).build(atom)
     except ColvertError as error:
         return error.code
     except OSError as error:
@@ -45,8 +46,8 @@ print(json.dumps([*said, left, build("app-misc/large"), stored()]))
 
 
 def _on_tmpfs(place: Path, words: list[str]) -> list[str]:
-    """A command that finds a file system of 256 MiB at `place`, and is whoever we are."""
-    mount = f"mount -t tmpfs -o size=256m,mode=0755 tmpfs {place}"
+    """A command that finds a file system of 640 MiB at `place`, and is whoever we are."""
+    mount = f"mount -t tmpfs -o size=640m,mode=0755 tmpfs {place}"
     if os.geteuid() == 0:
         return ["unshare", "--mount", "sh", "-ec", f'{mount}; exec "$@"', "sh", *words]
     # bubblewrap refuses to run with capabilities: root of one namespace mounts, in another we are ourselves
@@ -73,7 +74,7 @@ def test_a_full_disk_loses_nothing(workshop: Workshop) -> None:
         str(workshop.overlay),
     ]
     done = subprocess.run(
-        _on_tmpfs(workshop.home.store, words),
+        _on_tmpfs(workshop.home.root, words),
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         text=True,
