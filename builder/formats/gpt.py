@@ -7,14 +7,13 @@ says why not systemd-repart.
 from __future__ import annotations
 
 import json
-import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
-from builder.formats.sparse import copy_into, data_chunks
+from builder.formats.sparse import copy_into
 from builder.formats.tools import bench
 
 SECTOR = 512
@@ -199,18 +198,6 @@ def find_partition(disk: Path, label: str, *, sdk_root: Path) -> tuple[int, int]
             if entry.get("name") == label:
                 return entry["start"] * SECTOR, entry["size"] * SECTOR
     raise ColvertError(Code.IMAGE_INVALID, f"the disk has no partition {label}")
-
-
-def copy_disk(source: Path, out: Path, replaced: Mapping[int, tuple[Path, int]]) -> None:
-    """Copy a disk, holes as holes, with some ranges (start -> content, size) taken from elsewhere."""
-    with source.open("rb", buffering=0) as disk, out.open("wb") as copy:
-        copy.truncate(source.stat().st_size)
-        for position, chunk in data_chunks(disk, source.stat().st_size):
-            if not any(start <= position < start + size for start, (_, size) in replaced.items()):
-                os.pwrite(copy.fileno(), chunk, position)
-        for start, (content, _) in replaced.items():
-            copy_into(content, copy, start)
-    out.chmod(0o644)
 
 
 def read_table(disk: Path, *, sdk_root: Path) -> dict[str, object]:
