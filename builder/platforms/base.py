@@ -152,6 +152,7 @@ class Platform:
         )  # fmt: skip
         packed = scratch / "packed"
         packed.mkdir()
+        packed.chmod(0o755)
         oem = open_content(image, pack(image, packed, sdk_root=context.sdk_root))
         return resized(content.over({(place.start, place.size): oem}), context.disk_size or content.size)
 
