@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from builder.formats.content import (
-    LAST_BLOCK,
     Chunk,
     Content,
     Piece,
@@ -23,8 +22,8 @@ from builder.formats.content import (
     padding,
     plain,
     runs,
-    stored,
 )
+from builder.formats.deflate import LAST_BLOCK, stored
 from builder.formats.sparse import CHUNK
 
 BLOCK = tarfile.BLOCKSIZE

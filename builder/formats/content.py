@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,13 +19,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from builder.formats.sparse import CHUNK
+from builder.formats.deflate import zeros_deflated
+from builder.formats.sparse import CHUNK, data_chunks
 from builder.formats.tools import bench
 
 PACKER = Path(__file__).with_name("packer.py")
-# RFC 1951, 3.2.3: an empty block with fixed codes that is the last one
-LAST_BLOCK = b"\x03\x00"
-STORED_MAX = 0xFFFF
 
 
 class Chunk(Protocol):
@@ -62,31 +61,40 @@ class FileChunk:
         return os.pread(self.packed, self.length, self.place)
 
 
+class _Unpacked(ABC):
+    """A chunk that was not packed: few, or mostly zeros, or for formats without compression."""
+
+    @abstractmethod
+    def raw(self) -> bytes:
+        """The bytes themselves."""
+
+    def deflated(self) -> bytes:
+        return zeros_deflated(self.raw())
+
+    @property
+    def adler(self) -> int:
+        return zlib.adler32(self.raw())
+
+
 @dataclass(frozen=True)
-class MemoryChunk:
-    """A chunk that was made just now; not worth compressing."""
+class PlainChunk(_Unpacked):
+    """A chunk in a file."""
+
+    disk: int
+    position: int
+
+    def raw(self) -> bytes:
+        return os.pread(self.disk, CHUNK, self.position)
+
+
+@dataclass(frozen=True)
+class MemoryChunk(_Unpacked):
+    """A chunk that was made just now."""
 
     data: bytes
 
     def raw(self) -> bytes:
         return self.data
-
-    def deflated(self) -> bytes:
-        return stored(self.data)
-
-    @property
-    def adler(self) -> int:
-        return zlib.adler32(self.data)
-
-
-def stored(data: bytes) -> bytes:
-    """Bytes as deflate blocks that are not compressed (RFC 1951, 3.2.4), none of them the last."""
-    parts = []
-    for start in range(0, len(data), STORED_MAX):
-        part = data[start : start + STORED_MAX]
-        size = len(part)
-        parts += [b"\0", size.to_bytes(2, "little"), (size ^ STORED_MAX).to_bytes(2, "little"), part]
-    return b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,18 @@ def open_content(disk: Path, packed: Packed) -> Content:
         for offset, place, length, adler in rows
     }
     return Content(disk.stat().st_size, chunks, (raw, data))
+
+
+def open_plain(disk: Path) -> Content:
+    """The content of a file that was not packed."""
+    size = disk.stat().st_size
+    assert size % CHUNK == 0
+    file = OpenFile(disk)
+    with disk.open("rb", buffering=0) as stream:
+        chunks: dict[int, Chunk] = {
+            offset: PlainChunk(file.fd, offset) for offset, _ in data_chunks(stream, size)
+        }
+    return Content(size, chunks, (file,))
 
 
 def plain(piece: Piece) -> bytes:

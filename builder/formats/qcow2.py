@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from builder.formats.content import LAST_BLOCK, Chunk, Content, padding
+from builder.formats.content import Chunk, Content, padding
+from builder.formats.deflate import LAST_BLOCK
 from builder.formats.sparse import CHUNK
 
 # a cluster is a chunk: "Header", bytes 20-23, the smallest that QEMU itself takes by default

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from builder.formats.content import LAST_BLOCK, Content, Piece, padding
+from builder.formats.content import Content, Piece, padding
+from builder.formats.deflate import LAST_BLOCK
 from builder.formats.sparse import CHUNK
 
 SECTOR = 512

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builder.errors import Code, ColvertError
-from builder.formats.content import Content, Packed, Piece, open_content, pack, save
+from builder.formats.content import Content, Packed, Piece, open_content, open_plain, pack, save
 from builder.formats.gpt import MIB, OEM_LABEL
 from builder.formats.oem import make_oem
 from builder.formats.table import partition, resized
@@ -102,7 +102,8 @@ class Job:
 class Platform:
     """A place where the disk runs. `outputs` are the ends of the names of the files it makes.
 
-    `unit` is what the size of a disk has to be a multiple of there.
+    `unit` is what the size of a disk has to be a multiple of there; `packs` says whether its
+    files are compressed.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Platform:
     outputs: tuple[str, ...]
     make: Callable[[Job], None]
     unit: int = MIB
+    packs: bool = True
 
     def files(self, context: Context) -> tuple[str, ...]:
         """The names of all files that `emit` makes."""
@@ -129,7 +131,7 @@ class Platform:
         scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}.", dir=out_dir))
         scratch.chmod(0o755)
         try:
-            content = open_content(disk, packed or pack(disk, scratch, sdk_root=context.sdk_root))
+            content = self._content(disk, context, scratch, packed)
             own = self._own(content, context, scratch)
             self.make(Job(self.name, own, context, out_dir, self.stem(context)))
         finally:
@@ -141,6 +143,11 @@ class Platform:
                 f"the platform {self.name} made {sorted(made)}, not {sorted(self.files(context))}",
             )
 
+    def _content(self, disk: Path, context: Context, scratch: Path, packed: Packed | None) -> Content:
+        if not self.packs:
+            return open_plain(disk)
+        return open_content(disk, packed or pack(disk, scratch, sdk_root=context.sdk_root))
+
     def _own(self, content: Content, context: Context, scratch: Path) -> Content:
         """The disk with this platform's OEM partition in the place of the empty one, and its size."""
         place = partition(content, OEM_LABEL)
@@ -150,11 +157,8 @@ class Platform:
             folder, image, sdk_root=context.sdk_root, size=place.size, epoch=context.epoch,
             identity=f"{context.id} {context.version} {self.name}",
         )  # fmt: skip
-        packed = scratch / "packed"
-        packed.mkdir()
-        packed.chmod(0o755)
-        oem = open_content(image, pack(image, packed, sdk_root=context.sdk_root))
-        return resized(content.over({(place.start, place.size): oem}), context.disk_size or content.size)
+        over = content.over({(place.start, place.size): open_plain(image)})
+        return resized(over, context.disk_size or content.size)
 
 
 def write_oem(platform: str, context: Context, folder: Path) -> None:

@@ -16,4 +16,5 @@ PLATFORM = Platform(
     description="Eucalyptus: raw disk, request to register it",
     outputs=(".raw", ".register-image.json"),
     make=_make,
+    packs=False,
 )

@@ -17,4 +17,5 @@ PLATFORM = Platform(
     description="Rackspace Cloud Servers: VHD, import task",
     outputs=(".import.json", ".vhd"),
     make=_make,
+    packs=False,
 )

@@ -316,17 +316,20 @@ class Image:
         """What the platforms' own tools read, side by side; what the store has is not made again."""
         executor = self.session.executor
         stages = [self._platform(platform) for platform in wanted]
-        if any(executor.store.find(stage.key) is None for stage in stages):
-            stages = [replace(stage, uses=(*stage.uses, self.packed)) for stage in stages]
+        for number, platform in enumerate(wanted):
+            if platform.packs and executor.store.find(stages[number].key) is None:
+                uses = (*stages[number].uses, self.packed)
+                stages[number] = replace(stages[number], uses=uses)
         with ThreadPoolExecutor(self.session.cores, thread_name_prefix="platform") as pool:
-            running = [pool.submit(executor.obtain, stage) for stage in stages]
+            # those with the most files first, so that none of them is what all wait for in the end
+            order = sorted(zip(wanted, stages, strict=True), key=lambda pair: -len(pair[0].outputs))
+            running = {platform.name: pool.submit(executor.obtain, stage) for platform, stage in order}
             try:
-                made = [future.result() for future in running]
+                return {name: future.result() for name, future in running.items()}
             except BaseException:
                 # those that run come to their end and stay in the store; no other is begun
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return {platform.name: entry for platform, entry in zip(wanted, made, strict=True)}
 
     def platform(self, platform: Platform) -> Entry:
         """What one platform's own tools read, made of the disk."""
@@ -350,8 +353,13 @@ class Image:
                 epoch=self.session.loaded.epoch,
                 settings=settings.model_dump() if settings else {},
             )
-            packed = Packed(self.packed.out / "data", self.packed.out / "index")
-            platform.emit(self.disk.out / "disk.raw", context, work.out, packed)
+            packed = self.packed.out if platform.packs else None
+            platform.emit(
+                self.disk.out / "disk.raw",
+                context,
+                work.out,
+                Packed(packed / "data", packed / "index") if packed else None,
+            )
 
         return self.prepare(f"image:{platform.name}", inputs, (self.disk,), run)
 

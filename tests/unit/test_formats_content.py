@@ -16,17 +16,17 @@ from builder.errors import Code, ColvertError
 from builder.formats import packer
 from builder.formats.archive import Member, gzip, sparse_tar, tar
 from builder.formats.content import (
-    LAST_BLOCK,
     Content,
     MemoryChunk,
     Packed,
     hashed,
     length,
     open_content,
+    open_plain,
     plain,
     save_raw,
-    stored,
 )
+from builder.formats.deflate import LAST_BLOCK, stored, zeros_deflated
 from builder.formats.gpt import MIB
 from builder.formats.qcow2 import CLUSTER, HEADER, qcow2
 from builder.formats.sparse import CHUNK
@@ -91,6 +91,32 @@ def test_packing_is_the_same_with_one_processor(tmp_path: Path, disk: Path) -> N
 def test_stored_blocks_of_any_length(size: int) -> None:
     data = os.urandom(size)
     assert zlib.decompress(stored(data) + LAST_BLOCK, -15) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"x", bytes(258), bytes(259), bytes(260), bytes(CHUNK), b"a" + bytes(CHUNK - 2) + b"b",
+        (b"text" + bytes(517)) * 100, bytes(5000) + os.urandom(70_000) + bytes(777),
+    ],
+    ids=lambda data: str(len(data)),
+)  # fmt: skip
+def test_runs_of_zeros_shrink(data: bytes) -> None:
+    made = zeros_deflated(data)
+    reader = zlib.decompressobj(-12)
+    assert reader.decompress(made) == data
+    assert not reader.eof
+    assert zlib.decompress(made + LAST_BLOCK, -15) == data
+    assert len(made) <= len(data) + 30
+    assert len(zeros_deflated(bytes(CHUNK))) < CHUNK // 100
+
+
+def test_a_file_that_is_not_packed_is_the_same_content(tmp_path: Path, disk: Path) -> None:
+    one, other = packed(tmp_path, disk), open_plain(disk)
+    assert one.id == other.id
+    assert {offset: chunk.raw() for offset, chunk in one.chunks.items()} == {
+        offset: zlib.decompress(chunk.deflated() + LAST_BLOCK, -12) for offset, chunk in other.chunks.items()
+    }
 
 
 def test_a_range_is_laid_over_and_the_rest_stays() -> None:
