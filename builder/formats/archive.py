@@ -14,10 +14,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from builder.formats.chunk import Chunk, Piece
 from builder.formats.content import (
-    Chunk,
     Content,
-    Piece,
     length,
     padding,
     plain,
@@ -66,7 +65,7 @@ def gzip(pieces: Iterable[Piece]) -> Iterator[bytes]:
         data = plain(piece)
         check = zlib.crc32(data, check)
         size += len(data)
-        yield stored(data) if isinstance(piece, bytes) else piece.deflated()
+        yield piece.deflated() if isinstance(piece, Chunk) else stored(data)
     yield LAST_BLOCK + struct.pack("<II", check, size & 0xFFFFFFFF)
 
 

@@ -10,91 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
-from builder.formats.deflate import zeros_deflated
+from builder.formats.chunk import Chunk, FileChunk, Piece, PlainChunk
 from builder.formats.sparse import CHUNK, data_chunks
 from builder.formats.tools import bench
 
 PACKER = Path(__file__).with_name("packer.py")
-
-
-class Chunk(Protocol):
-    """64 KiB of a disk, as they are and compressed."""
-
-    def raw(self) -> bytes:
-        """The bytes themselves."""
-
-    def deflated(self) -> bytes:
-        """Deflate blocks that end at a byte boundary, none of them the last one."""
-
-    @property
-    def adler(self) -> int:
-        """Adler-32 of the bytes (RFC 1950, 8.2)."""
-
-
-Piece = bytes | Chunk
-
-
-@dataclass(frozen=True)
-class FileChunk:
-    """A chunk in a file, packed in another one."""
-
-    disk: int
-    position: int
-    packed: int
-    place: int
-    length: int
-    adler: int
-
-    def raw(self) -> bytes:
-        return os.pread(self.disk, CHUNK, self.position)
-
-    def deflated(self) -> bytes:
-        return os.pread(self.packed, self.length, self.place)
-
-
-class _Unpacked(ABC):
-    """A chunk that was not packed: few, or mostly zeros, or for formats without compression."""
-
-    @abstractmethod
-    def raw(self) -> bytes:
-        """The bytes themselves."""
-
-    def deflated(self) -> bytes:
-        return zeros_deflated(self.raw())
-
-    @property
-    def adler(self) -> int:
-        return zlib.adler32(self.raw())
-
-
-@dataclass(frozen=True)
-class PlainChunk(_Unpacked):
-    """A chunk in a file."""
-
-    disk: int
-    position: int
-
-    def raw(self) -> bytes:
-        return os.pread(self.disk, CHUNK, self.position)
-
-
-@dataclass(frozen=True)
-class MemoryChunk(_Unpacked):
-    """A chunk that was made just now."""
-
-    data: bytes
-
-    def raw(self) -> bytes:
-        return self.data
 
 
 @dataclass(frozen=True)
@@ -163,8 +89,7 @@ def open_content(disk: Path, packed: Packed) -> Content:
     assert disk.stat().st_size % CHUNK == 0
     rows = json.loads(packed.index.read_text())
     chunks: dict[int, Chunk] = {
-        offset: FileChunk(raw.fd, offset, data.fd, place, length, adler)
-        for offset, place, length, adler in rows
+        offset: FileChunk(raw.fd, offset, data.fd, place, size, adler) for offset, place, size, adler in rows
     }
     return Content(disk.stat().st_size, chunks, (raw, data))
 
@@ -187,8 +112,8 @@ def plain(piece: Piece) -> bytes:
 
 
 def length(pieces: Iterable[Piece]) -> int:
-    """How many bytes pieces are, without reading the chunks among them."""
-    return sum(len(piece) if isinstance(piece, bytes) else CHUNK for piece in pieces)
+    """How many bytes pieces are, without making those that are not made yet."""
+    return sum(map(len, pieces))
 
 
 def hashed(pieces: Iterable[Piece]) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from builder.formats.content import Chunk, Content, padding
+from builder.formats.chunk import Chunk, Made, Piece
+from builder.formats.content import Content, padding
 from builder.formats.deflate import LAST_BLOCK
 from builder.formats.sparse import CHUNK
 
@@ -38,7 +40,7 @@ class _Layout:
         self.packed: dict[int, Chunk] = {}
         lengths: dict[int, int] = {}
         for offset, chunk in content.chunks.items():
-            size = len(chunk.deflated()) + len(LAST_BLOCK)
+            size = chunk.deflated_size + len(LAST_BLOCK)
             # what does not shrink is read faster as it is
             (self.packed if size < CLUSTER else self.plain)[offset] = chunk
             lengths[offset] = size
@@ -84,9 +86,10 @@ class _Layout:
         return struct.pack(f">{len(table)}Q", *table)
 
     def l2_tables(self) -> Iterator[bytes]:
-        for index in self.l2:
-            first = index * ENTRIES * CLUSTER
-            table = [self.entries.get(first + number * CLUSTER, 0) for number in range(ENTRIES)]
+        tables = {index: [0] * ENTRIES for index in self.l2}
+        for offset, entry in self.entries.items():
+            tables[offset // CLUSTER // ENTRIES][offset // CLUSTER % ENTRIES] = entry
+        for table in tables.values():
             yield struct.pack(f">{ENTRIES}Q", *table)
 
     def refcount_table(self) -> bytes:
@@ -105,7 +108,20 @@ def _refcount_clusters(others: int) -> tuple[int, int]:
         table = -(-blocks * 8 // CLUSTER)
 
 
-def qcow2(content: Content) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class _Compressed(Made):
+    """A cluster in its compressed form."""
+
+    chunk: Chunk
+
+    def __len__(self) -> int:
+        return self.chunk.deflated_size + len(LAST_BLOCK)
+
+    def raw(self) -> bytes:
+        return self.chunk.deflated() + LAST_BLOCK
+
+
+def qcow2(content: Content) -> Iterator[Piece]:
     """The file that is `content` as qcow2."""
     assert CLUSTER == CHUNK
     layout = _Layout(content)
@@ -114,11 +130,7 @@ def qcow2(content: Content) -> Iterator[bytes]:
     counts = struct.pack(f">{len(layout.counts)}H", *layout.counts)
     yield counts + padding(len(counts), layout.blocks * CLUSTER)
     yield from layout.l2_tables()
-    for chunk in layout.plain.values():
-        yield chunk.raw()
-    size = 0
-    for chunk in layout.packed.values():
-        data = chunk.deflated() + LAST_BLOCK
-        size += len(data)
-        yield data
-    yield padding(size, CLUSTER)
+    yield from layout.plain.values()
+    clusters = [_Compressed(chunk) for chunk in layout.packed.values()]
+    yield from clusters
+    yield padding(sum(map(len, clusters)), CLUSTER)

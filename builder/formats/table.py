@@ -11,7 +11,8 @@ import zlib
 from dataclasses import dataclass
 
 from builder.errors import Code, ColvertError
-from builder.formats.content import Content, MemoryChunk
+from builder.formats.chunk import MemoryChunk
+from builder.formats.content import Content
 from builder.formats.gpt import SECTOR, TAIL
 from builder.formats.sparse import CHUNK
 

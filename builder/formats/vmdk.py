@@ -11,8 +11,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import groupby
 
-from builder.formats.content import Content, Piece, padding
+from builder.formats.chunk import Chunk, Made, Piece
+from builder.formats.content import Content, padding
 from builder.formats.deflate import LAST_BLOCK
 from builder.formats.sparse import CHUNK
 
@@ -27,6 +29,7 @@ SPARSE_VERSION, STREAM_VERSION = 1, 3
 DEFLATE = 1
 AT_END = 0xFFFFFFFFFFFFFFFF  # gdOffset of a stream: the footer knows
 GRAIN = CHUNK // SECTOR
+GRAIN_MARKER = struct.Struct("<QI")  # its first sector, the size of its data
 TABLE_ENTRIES = 512
 TABLE_SECTORS = TABLE_ENTRIES * 4 // SECTOR
 DESCRIPTOR_AT, DESCRIPTOR_SECTORS = 1, 20
@@ -111,11 +114,19 @@ def _tables(content: Content) -> int:
     return -(-content.size // (CHUNK * TABLE_ENTRIES))
 
 
-def _table(places: Mapping[int, int], number: int) -> bytes:
-    first = number * TABLE_ENTRIES
-    return struct.pack(
-        f"<{TABLE_ENTRIES}I", *(places.get(first + entry, 0) for entry in range(TABLE_ENTRIES))
-    )
+def _by_table(content: Content) -> Iterator[tuple[int, dict[int, Chunk]]]:
+    """The grains that have data, by the table that they are in."""
+    grains = ((offset // CHUNK, chunk) for offset, chunk in content.chunks.items())
+    for number, found in groupby(grains, lambda grain: grain[0] // TABLE_ENTRIES):
+        yield number, dict(found)
+
+
+def _table(places: Mapping[int, int]) -> bytes:
+    """One grain table, from the grains that are in it and where they are."""
+    table = [0] * TABLE_ENTRIES
+    for grain, place in places.items():
+        table[grain % TABLE_ENTRIES] = place
+    return struct.pack(f"<{TABLE_ENTRIES}I", *table)
 
 
 # --- stream-optimized ---------------------------------------------------------------
@@ -125,42 +136,48 @@ def _marker(kind: Marker, sectors: int) -> bytes:
     return struct.pack("<QII496x", sectors, 0, kind)
 
 
-def stream_vmdk(content: Content, vmdk: Vmdk) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class _Grain(Made):
+    """A compressed grain behind its marker, padded."""
+
+    number: int
+    chunk: Chunk
+
+    def _size(self) -> int:
+        return len(ZLIB_HEADER) + self.chunk.deflated_size + len(LAST_BLOCK) + 4
+
+    def __len__(self) -> int:
+        return -(-(GRAIN_MARKER.size + self._size()) // SECTOR) * SECTOR
+
+    def raw(self) -> bytes:
+        data = ZLIB_HEADER + self.chunk.deflated() + LAST_BLOCK + self.chunk.adler.to_bytes(4, "big")
+        grain = GRAIN_MARKER.pack(self.number * GRAIN, len(data)) + data
+        return grain + padding(len(grain), SECTOR)
+
+
+def stream_vmdk(content: Content, vmdk: Vmdk) -> Iterator[Piece]:
     """The disk as a stream-optimized VMDK: grains in their order, each table behind its grains."""
     flags = VALID_LINE_ENDS | COMPRESSED_GRAINS | HAS_MARKERS
     header = _Header(STREAM_VERSION, flags, 0, AT_END, GRAIN, DEFLATE)
     head = header.write(content) + descriptor(content, vmdk, "streamOptimized")
     yield head + padding(len(head), GRAIN * SECTOR)
     at = GRAIN
-    places: dict[int, int] = {}
     tables = [0] * _tables(content)
-    for offset, chunk in content.chunks.items():
-        number = offset // CHUNK
-        for done in _finished(places, number):
-            tables[done], at = at + 1, at + 1 + TABLE_SECTORS
-            yield _marker(Marker.TABLE, TABLE_SECTORS) + _table(places, done)
-            places.clear()
-        data = ZLIB_HEADER + chunk.deflated() + LAST_BLOCK + chunk.adler.to_bytes(4, "big")
-        grain = struct.pack("<QI", number * GRAIN, len(data)) + data
-        places[number] = at
-        at += -(-len(grain) // SECTOR)
-        yield grain + padding(len(grain), SECTOR)
-    for done in _finished(places, None):
-        tables[done], at = at + 1, at + 1 + TABLE_SECTORS
-        yield _marker(Marker.TABLE, TABLE_SECTORS) + _table(places, done)
+    for number, chunks in _by_table(content):
+        places: dict[int, int] = {}
+        for grain, chunk in chunks.items():
+            piece = _Grain(grain, chunk)
+            places[grain] = at
+            at += len(piece) // SECTOR
+            yield piece
+        yield _marker(Marker.TABLE, TABLE_SECTORS) + _table(places)
+        tables[number] = at + 1
+        at += 1 + TABLE_SECTORS
     directory = struct.pack(f"<{len(tables)}I", *tables)
     directory += padding(len(directory), SECTOR)
     yield _marker(Marker.DIRECTORY, len(directory) // SECTOR) + directory
     footer = replace(header, directory=at + 1).write(content)
     yield _marker(Marker.FOOTER, 1) + footer + _marker(Marker.END, 0)
-
-
-def _finished(places: Mapping[int, int], number: int | None) -> Iterator[int]:
-    """The table that is complete when grain `number` comes next (None: the end)."""
-    if places:
-        table = next(iter(places)) // TABLE_ENTRIES
-        if number is None or number // TABLE_ENTRIES != table:
-            yield table
 
 
 # --- monolithic sparse ----------------------------------------------------------------
@@ -177,10 +194,15 @@ def sparse_vmdk(content: Content, vmdk: Vmdk) -> Iterator[Piece]:
     flags = VALID_LINE_ENDS | REDUNDANT_TABLE
     header = _Header(SPARSE_VERSION, flags, redundant, primary, start)
     yield header.write(content) + descriptor(content, vmdk, "monolithicSparse")
-    places = {offset // CHUNK: start + number * GRAIN for number, offset in enumerate(content.chunks)}
-    grains = b"".join(_table(places, number) for number in range(tables))
-    for at in (redundant, primary):
-        first = at + directory
+    grains = bytearray(tables * TABLE_SECTORS * SECTOR)
+    at = start
+    for number, chunks in _by_table(content):
+        places = {grain: at + count * GRAIN for count, grain in enumerate(chunks)}
+        at += len(chunks) * GRAIN
+        first = number * TABLE_SECTORS * SECTOR
+        grains[first : first + TABLE_SECTORS * SECTOR] = _table(places)
+    for copy in (redundant, primary):
+        first = copy + directory
         entries = struct.pack(f"<{tables}I", *(first + number * TABLE_SECTORS for number in range(tables)))
         yield entries + padding(len(entries), SECTOR) + grains
     yield padding(end * SECTOR, GRAIN * SECTOR)

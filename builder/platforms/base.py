@@ -11,7 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builder.errors import Code, ColvertError
-from builder.formats.content import Content, Packed, Piece, open_content, open_plain, pack, save
+from builder.formats.chunk import Piece
+from builder.formats.content import Content, Packed, open_content, open_plain, pack, save
 from builder.formats.gpt import MIB, OEM_LABEL
 from builder.formats.oem import make_oem
 from builder.formats.table import partition, resized

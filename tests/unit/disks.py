@@ -6,7 +6,8 @@ import struct
 import uuid
 import zlib
 
-from builder.formats.content import Chunk, Content, MemoryChunk
+from builder.formats.chunk import Chunk, MemoryChunk
+from builder.formats.content import Content
 from builder.formats.gpt import MIB, SECTOR, TAIL
 from builder.formats.sparse import CHUNK
 
