@@ -320,7 +320,8 @@ class Image:
             if platform.packs and executor.store.find(stages[number].key) is None:
                 uses = (*stages[number].uses, self.packed)
                 stages[number] = replace(stages[number], uses=uses)
-        with ThreadPoolExecutor(self.session.cores, thread_name_prefix="platform") as pool:
+        # a good part of a target's time is waiting: for mke2fs, for the disk
+        with ThreadPoolExecutor(2 * self.session.cores, thread_name_prefix="platform") as pool:
             # those with the most files first, so that none of them is what all wait for in the end
             order = sorted(zip(wanted, stages, strict=True), key=lambda pair: -len(pair[0].outputs))
             running = {platform.name: pool.submit(executor.obtain, stage) for platform, stage in order}

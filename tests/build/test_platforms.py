@@ -202,6 +202,24 @@ def test_the_disk_is_in_it_block_by_block(
     shutil.rmtree(work)
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix", "format"), [("qemu", ".qcow2", "qcow2"), ("vmware", ".vmdk", "vmdk")]
+)
+def test_a_machine_can_write_to_it(
+    name: str, suffix: str, format: str, outputs: Callable[[str], Path], place: Path, sdk: Sdk
+) -> None:
+    source = outputs(name) / f"colvert-1-{name}{suffix}"
+    with bench(place / f"written{suffix}", sdk.root, {"source": source}) as table:
+        shutil.copyfile(source, table.work / "image")
+        (table.work / "image").chmod(0o666)
+        image, overwritten = table.target("image"), "-P 7 1M 3M"
+        for area in (overwritten, "-P 8 4000M 1M"):
+            table.run("qemu-io", "-f", format, "-c", f"write {area}", image)
+        table.run("qemu-img", "check", "-q", "-f", format, image)
+        said = table.run("qemu-io", "-f", format, "-c", f"read {overwritten}", image).stdout
+        assert "verification failed" not in said
+
+
 @pytest.mark.parametrize("name", PLATFORMS)
 def test_the_same_disk_gives_the_same_bytes(
     name: str, outputs: Callable[[str], Path], disk: Path, place: Path, sdk: Sdk
