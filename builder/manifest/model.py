@@ -218,7 +218,7 @@ class Platform(_Part):
     cpus: Count = 2
     """Processors of the machine."""
     disk_size: PartitionSize | None = None
-    """Size of its disk, which holds all partitions; left out, 8 GiB."""
+    """Size of its disk, which holds all partitions; left out, 8 GiB, or more where they need it."""
 
 
 class Update(_Part):

@@ -34,7 +34,7 @@ from builder.platforms import Context, Platform
 from builder.stages.outputs import deliver
 from builder.stages.packages import gives
 from builder.stages.session import Session
-from builder.stages.targets import check_settings, choose
+from builder.stages.targets import check_settings, choose, disk_size
 
 VERSION = 1
 # A new entry's tries before the other slot is taken (systemd-boot, "Boot Counting").
@@ -299,7 +299,7 @@ class Image:
                 oem=sizes.oem_size,
             ),
         )
-        make_disk(contents, work.out / "disk.raw", sdk_root=root)
+        make_disk(contents, work.out / "disk.raw", sdk_root=root, size=disk_size(sizes))
 
     # --- platforms -----------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builder.errors import Code, ColvertError, Location
-from builder.formats.gpt import MIB, TAIL
-from builder.manifest.fields import format_size
+from builder.formats.gpt import DISK_SIZE, MIB, TAIL
+from builder.manifest.fields import GIB, format_size
 from builder.manifest.load import LoadedManifest
 from builder.manifest.model import Disk
 from builder.manifest.problems import nearest, quote
@@ -45,6 +45,11 @@ def least_size(disk: Disk) -> int:
     # before the first partition there is 1 MiB for the table; BIOS-BOOT has 1 MiB
     used = MIB + disk.esp_size + MIB + 2 * slot + disk.oem_size + TAIL
     return -(-used // MIB) * MIB
+
+
+def disk_size(disk: Disk) -> int:
+    """The size of the disk where a platform does not say another: whole GiB, at least 1 of them for ROOT."""
+    return max(DISK_SIZE, (-(-least_size(disk) // GIB) + 1) * GIB)
 
 
 def _size_problem(size: int, platform: Platform, disk: Disk) -> str:

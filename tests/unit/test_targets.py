@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from builder.cli.main import cli
 from builder.errors import Code, ColvertError
 from builder.manifest.load import LoadedManifest, load
+from builder.manifest.model import Disk
 from builder.platforms import PLATFORMS
-from builder.stages.targets import check_settings, choose
+from builder.stages.targets import check_settings, choose, disk_size, least_size
 
 
 def test_targets_by_name_once_and_in_their_order() -> None:
@@ -63,6 +64,12 @@ def test_settings_that_can_be(tmp_path: Path) -> None:
     # partitions that are larger need a larger disk
     with pytest.raises(ColvertError, match="too small"):
         check_settings(manifest(tmp_path, "  ec2: {disk_size: 6 GiB}\n", "disk: {usr_size: 3 GiB}\n"))
+
+
+def test_a_disk_is_as_large_as_its_partitions_need() -> None:
+    assert disk_size(Disk()) == 8 << 30
+    large = Disk(usr_size=6 << 30, verity_size=64 << 20)
+    assert least_size(large) < disk_size(large) == 15 << 30
 
 
 def test_the_command_line_tells_what_was_meant(tmp_path: Path) -> None:
