@@ -9,6 +9,7 @@ import click
 from builder.cli.common import Shared, opened, shared_options
 from builder.stages.image import build_images
 from builder.stages.session import mending
+from builder.stages.targets import choose
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,9 +46,13 @@ def cli(
     \b
     Examples:
       build-image --target qemu
+      build-image --target ec2 --target vmware
+      build-image --target all
       build-image --manifest manifests/variants/minimal.yaml --json
       build-image --package sys-libs/zlib
     """
+    # before anything is opened: a typing error costs nothing
+    choose(targets)
     with opened(shared, trace=trace) as session:
         if packages:
             wanted = [session.plan.find(name).cpv for name in packages]

@@ -13,6 +13,7 @@ from builder.manifest import LoadedManifest, load
 from builder.manifest.schema import schema_json
 from builder.manifest.show import show_json, show_yaml
 from builder.stages.session import DEFAULT_MANIFEST
+from builder.stages.targets import check_settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,7 +51,9 @@ def check(shared: Shared, files: tuple[Path, ...]) -> None:
     errors: list[ColvertError] = []
     for path in files or (shared.manifest or DEFAULT_MANIFEST,):
         try:
-            good.append(load(path, overrides=shared.overrides))
+            loaded = load(path, overrides=shared.overrides)
+            check_settings(loaded)
+            good.append(loaded)
         except ColvertError as error:
             errors.append(error)
     if not shared.json and not shared.quiet:

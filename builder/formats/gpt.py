@@ -7,14 +7,13 @@ says why not systemd-repart.
 from __future__ import annotations
 
 import json
-import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
-from builder.formats.sparse import copy_into, data_chunks
+from builder.formats.sparse import copy_into
 from builder.formats.tools import bench
 
 SECTOR = 512
@@ -189,35 +188,6 @@ def make_disk(disk: Contents, out: Path, *, sdk_root: Path, size: int = DISK_SIZ
                 if item.partition.content is not None:
                     copy_into(item.partition.content, stream, item.start)
         return table.take("disk", out)
-
-
-def find_partition(disk: Path, label: str, *, sdk_root: Path) -> tuple[int, int]:
-    """Start and size in bytes of the first partition with a label."""
-    partitions = read_table(disk, sdk_root=sdk_root)["partitions"]
-    if isinstance(partitions, list):
-        for entry in partitions:
-            if entry.get("name") == label:
-                return entry["start"] * SECTOR, entry["size"] * SECTOR
-    raise ColvertError(Code.IMAGE_INVALID, f"the disk has no partition {label}")
-
-
-def copy_disk(source: Path, out: Path, replaced: Mapping[int, tuple[Path, int]]) -> None:
-    """Copy a disk, holes as holes, with some ranges (start -> content, size) taken from elsewhere."""
-    with source.open("rb", buffering=0) as disk, out.open("wb") as copy:
-        copy.truncate(source.stat().st_size)
-        for position, chunk in data_chunks(disk, source.stat().st_size):
-            if not any(start <= position < start + size for start, (_, size) in replaced.items()):
-                os.pwrite(copy.fileno(), chunk, position)
-        for start, (content, _) in replaced.items():
-            copy_into(content, copy, start)
-    out.chmod(0o644)
-
-
-def read_table(disk: Path, *, sdk_root: Path) -> dict[str, object]:
-    """The partition table as sfdisk reads it."""
-    with bench(disk.parent / f"{disk.name}.table", sdk_root, {"disk": disk}) as table:
-        found = json.loads(table.run("sfdisk", "--json", table.source("disk")).stdout)
-    return dict(found["partitiontable"])
 
 
 def _verify(told: str, placed: Sequence[Placed]) -> None:

@@ -217,6 +217,8 @@ class Platform(_Part):
     """Memory of the machine."""
     cpus: Count = 2
     """Processors of the machine."""
+    disk_size: PartitionSize | None = None
+    """Size of its disk, which holds all partitions; left out, 8 GiB, or more where they need it."""
 
 
 class Update(_Part):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builder.errors import Code, ColvertError
-from builder.formats.gpt import OEM_LABEL, copy_disk, find_partition
+from builder.formats.chunk import Piece
+from builder.formats.content import Content, Packed, open_content, open_plain, pack, save
+from builder.formats.gpt import MIB, OEM_LABEL
 from builder.formats.oem import make_oem
+from builder.formats.table import partition, resized
+from builder.pipeline.key import digest_file
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Templates below this folder become the files of the OEM partition.
 OEM_FOLDER = "oem"
+GIB = 1 << 30
+MEMORY = GIB
+CPUS = 2
 
 
 @dataclass(frozen=True)
@@ -28,13 +37,32 @@ class Context:
     epoch: int
     settings: Mapping[str, object] = field(default_factory=dict)
 
+    def _number(self, key: str) -> int | None:
+        value = self.settings.get(key)
+        return None if value is None else int(str(value))
+
+    @property
+    def memory(self) -> int:
+        """MiB of memory of the machine."""
+        return (self._number("memory") or MEMORY) // MIB
+
+    @property
+    def cpus(self) -> int:
+        """Processors of the machine."""
+        return self._number("cpus") or CPUS
+
+    @property
+    def disk_size(self) -> int | None:
+        """Bytes of the machine's disk, where they are not those of the disk that was built."""
+        return self._number("disk_size")
+
 
 @dataclass(frozen=True)
 class Job:
     """One call of a platform: the disk (its OEM partition filled), and where the results go."""
 
     platform: str
-    disk: Path
+    content: Content
     context: Context
     out: Path
     stem: str
@@ -43,22 +71,48 @@ class Job:
         """The path of an output: `ID-VERSION-PLATFORM` and what the platform puts after it."""
         return self.out / f"{self.stem}{suffix}"
 
+    def text(self, template: str, **values: object) -> str:
+        """Render a template of the platform."""
+        return render(
+            self.platform,
+            template,
+            self.context,
+            stem=self.stem,
+            disk_bytes=self.content.size,
+            disk_gib=-(-self.content.size // GIB),
+            **values,
+        )
+
     def write(self, suffix: str, template: str, *, mode: int = 0o644, **values: object) -> Path:
         """Render a template of the platform to an output."""
         path = self.file(suffix)
-        path.write_text(render(self.platform, template, self.context, stem=self.stem, **values))
+        path.write_text(self.text(template, **values))
         path.chmod(mode)
         return path
+
+    def save(self, suffix: str, pieces: Iterable[Piece]) -> Path:
+        """Write pieces of a format to an output."""
+        return save(pieces, self.file(suffix))
+
+    def sha256(self, suffix: str) -> str:
+        """The digest of an output that was written."""
+        return digest_file(self.file(suffix))
 
 
 @dataclass(frozen=True)
 class Platform:
-    """A place where the disk runs. `outputs` are the ends of the names of the files it makes."""
+    """A place where the disk runs. `outputs` are the ends of the names of the files it makes.
+
+    `unit` is what the size of a disk has to be a multiple of there; `packs` says whether its
+    files are compressed.
+    """
 
     name: str
     description: str
     outputs: tuple[str, ...]
     make: Callable[[Job], None]
+    unit: int = MIB
+    packs: bool = True
 
     def files(self, context: Context) -> tuple[str, ...]:
         """The names of all files that `emit` makes."""
@@ -68,16 +122,21 @@ class Platform:
         """What the names of all outputs start with."""
         return f"{context.id}-{context.version}-{self.name}"
 
-    def emit(self, disk: Path, context: Context, out_dir: Path) -> None:
-        """Write all outputs for `disk` to `out_dir`: these and nothing else."""
+    def emit(self, disk: Path, context: Context, out_dir: Path, packed: Packed | None = None) -> None:
+        """Write all outputs for `disk` to `out_dir`: these and nothing else.
+
+        Who makes several platforms of one disk packs it once and hands that in.
+        """
         out_dir.mkdir(parents=True, exist_ok=True)
         before = set(out_dir.iterdir())
-        own = out_dir / f".{self.name}.raw"
+        scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}.", dir=out_dir))
+        scratch.chmod(0o755)
         try:
-            self._fill_oem(disk, context, own)
+            content = self._content(disk, context, scratch, packed)
+            own = self._own(content, context, scratch)
             self.make(Job(self.name, own, context, out_dir, self.stem(context)))
         finally:
-            own.unlink(missing_ok=True)
+            shutil.rmtree(scratch, ignore_errors=True)
         made = {path.name for path in set(out_dir.iterdir()) - before}
         if made != set(self.files(context)):
             raise ColvertError(
@@ -85,29 +144,35 @@ class Platform:
                 f"the platform {self.name} made {sorted(made)}, not {sorted(self.files(context))}",
             )
 
-    def _fill_oem(self, disk: Path, context: Context, out: Path) -> None:
-        """Copy the disk with this platform's OEM partition in the place of the empty one."""
-        start, size = find_partition(disk, OEM_LABEL, sdk_root=context.sdk_root)
-        content, image = out.with_suffix(".oem"), out.with_suffix(".oem.raw")
-        folder = TEMPLATES / self.name / OEM_FOLDER
-        names = sorted(path.name for path in folder.glob("*.j2"))
-        try:
-            content.mkdir()
-            content.chmod(0o755)
-            for name in names:
-                file = content / name.removesuffix(".j2")
-                file.write_text(render(self.name, f"{OEM_FOLDER}/{name}", context, stem=self.stem(context)))
-                file.chmod(0o644)
-            make_oem(
-                content, image, sdk_root=context.sdk_root, size=size, epoch=context.epoch,
-                identity=f"{context.id} {context.version} {self.name}",
-            )  # fmt: skip
-            copy_disk(disk, out, {start: (image, size)})
-        finally:
-            image.unlink(missing_ok=True)
-            for file in content.glob("*"):
-                file.unlink()
-            content.rmdir()
+    def _content(self, disk: Path, context: Context, scratch: Path, packed: Packed | None) -> Content:
+        if not self.packs:
+            return open_plain(disk)
+        return open_content(disk, packed or pack(disk, scratch, sdk_root=context.sdk_root))
+
+    def _own(self, content: Content, context: Context, scratch: Path) -> Content:
+        """The disk with this platform's OEM partition in the place of the empty one, and its size."""
+        place = partition(content, OEM_LABEL)
+        folder, image = scratch / "oem", scratch / "oem.raw"
+        write_oem(self.name, context, folder)
+        make_oem(
+            folder, image, sdk_root=context.sdk_root, size=place.size, epoch=context.epoch,
+            identity=f"{context.id} {context.version} {self.name}",
+        )  # fmt: skip
+        over = content.over({(place.start, place.size): open_plain(image)})
+        return resized(over, context.disk_size or content.size)
+
+
+def write_oem(platform: str, context: Context, folder: Path) -> None:
+    """Write the files of a platform's OEM partition."""
+    templates = TEMPLATES / platform / OEM_FOLDER
+    for template in sorted(templates.rglob("*.j2")):
+        name = template.relative_to(templates)
+        file = folder / name.with_suffix("")
+        for parent in reversed(name.parents):
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+            (folder / parent).chmod(0o755)
+        file.write_text(render(platform, f"{OEM_FOLDER}/{name}", context))
+        file.chmod(0o644)
 
 
 def render(platform: str, template: str, context: Context, **values: object) -> str:

@@ -7,13 +7,15 @@ code that does it; a function of `formats/` does the work.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from uuid import UUID
 
 from builder.errors import Code, ColvertError
+from builder.formats.content import Packed, pack
 from builder.formats.erofs import ErofsSettings, make_erofs
 from builder.formats.esp import BootFiles, make_esp
 from builder.formats.gpt import Contents, Sizes, make_disk
@@ -28,10 +30,11 @@ from builder.manifest.model import Usr
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
-from builder.platforms import PLATFORMS, Context, Platform
+from builder.platforms import Context, Platform
 from builder.stages.outputs import deliver
 from builder.stages.packages import gives
 from builder.stages.session import Session
+from builder.stages.targets import check_settings, choose, disk_size
 
 VERSION = 1
 # A new entry's tries before the other slot is taken (systemd-boot, "Boot Counting").
@@ -41,25 +44,13 @@ TRIES = 3
 def build_images(session: Session, targets: Sequence[str], out: Path) -> Path:
     """Build everything for the targets; returns `out`/VERSION."""
     platforms = choose(targets)
+    check_settings(session.loaded)
     image = Image(session, session.build_packages())
     place = out / session.loaded.version
+    entries = image.platforms(platforms)
     for platform in platforms:
-        entry = image.platform(platform)
-        deliver(entry.out, place / platform.name, session.events)
+        deliver(entries[platform.name].out, place / platform.name, session.events)
     return place
-
-
-def choose(targets: Sequence[str]) -> list[Platform]:
-    """The platforms by name; `all` is every one."""
-    names = list(PLATFORMS) if "all" in targets else list(dict.fromkeys(targets))
-    for name in names:
-        if name not in PLATFORMS:
-            raise ColvertError(
-                Code.UNKNOWN_TARGET,
-                f"there is no target {name}",
-                hint=f"one of {', '.join(PLATFORMS)}, or all",
-            )
-    return [PLATFORMS[name] for name in names]
 
 
 @dataclass
@@ -81,11 +72,17 @@ class Image:
         }
         return digest_value(parts)
 
-    def stage(self, name: str, inputs: dict[str, str], uses: tuple[Entry, ...], run: object) -> Entry:
+    def prepare(
+        self, name: str, inputs: dict[str, str], uses: tuple[Entry, ...], run: Callable[[Work], None]
+    ) -> Stage:
         loaded = self.session.loaded
         whole = {"sdk": self.session.sdk.id, "code": self.code, "version": loaded.version, **inputs}
-        stage = Stage(name, f"{loaded.manifest.id} {loaded.version}", VERSION, whole, run, uses)  # type: ignore[arg-type]
-        return self.session.executor.obtain(stage)
+        return Stage(name, f"{loaded.manifest.id} {loaded.version}", VERSION, whole, run, uses)
+
+    def stage(
+        self, name: str, inputs: dict[str, str], uses: tuple[Entry, ...], run: Callable[[Work], None]
+    ) -> Entry:
+        return self.session.executor.obtain(self.prepare(name, inputs, uses, run))
 
     # --- tree -------------------------------------------------------------------
 
@@ -302,10 +299,44 @@ class Image:
                 oem=sizes.oem_size,
             ),
         )
-        make_disk(contents, work.out / "disk.raw", sdk_root=root)
+        make_disk(contents, work.out / "disk.raw", sdk_root=root, size=disk_size(sizes))
+
+    # --- platforms -----------------------------------------------------------------
+
+    @cached_property
+    def packed(self) -> Entry:
+        """out/data and out/index: the disk's data, compressed once for all platforms."""
+
+        def run(work: Work) -> None:
+            pack(self.disk.out / "disk.raw", work.out, sdk_root=self.session.sdk.root)
+
+        return self.stage("packed", {"disk": self.disk.digest}, (self.disk,), run)
+
+    def platforms(self, wanted: Sequence[Platform]) -> dict[str, Entry]:
+        """What the platforms' own tools read, side by side; what the store has is not made again."""
+        executor = self.session.executor
+        stages = [self._platform(platform) for platform in wanted]
+        for number, platform in enumerate(wanted):
+            if platform.packs and executor.store.find(stages[number].key) is None:
+                uses = (*stages[number].uses, self.packed)
+                stages[number] = replace(stages[number], uses=uses)
+        # a good part of a target's time is waiting: for mke2fs, for the disk
+        with ThreadPoolExecutor(2 * self.session.cores, thread_name_prefix="platform") as pool:
+            # those with the most files first, so that none of them is what all wait for in the end
+            order = sorted(zip(wanted, stages, strict=True), key=lambda pair: -len(pair[0].outputs))
+            running = {platform.name: pool.submit(executor.obtain, stage) for platform, stage in order}
+            try:
+                return {name: future.result() for name, future in running.items()}
+            except BaseException:
+                # those that run come to their end and stay in the store; no other is begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def platform(self, platform: Platform) -> Entry:
         """What one platform's own tools read, made of the disk."""
+        return self.platforms([platform])[platform.name]
+
+    def _platform(self, platform: Platform) -> Stage:
         manifest = self.session.loaded.manifest
         settings = manifest.platforms.get(platform.name)
         inputs = {
@@ -323,9 +354,15 @@ class Image:
                 epoch=self.session.loaded.epoch,
                 settings=settings.model_dump() if settings else {},
             )
-            platform.emit(self.disk.out / "disk.raw", context, work.out)
+            packed = self.packed.out if platform.packs else None
+            platform.emit(
+                self.disk.out / "disk.raw",
+                context,
+                work.out,
+                Packed(packed / "data", packed / "index") if packed else None,
+            )
 
-        return self.stage(f"image:{platform.name}", inputs, (self.disk,), run)
+        return self.prepare(f"image:{platform.name}", inputs, (self.disk,), run)
 
 
 def _asked_for(atoms: Sequence[str], name: str) -> bool:

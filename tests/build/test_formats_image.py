@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,18 +14,17 @@ from builder.errors import Code, ColvertError
 from builder.formats.elf import read_elf
 from builder.formats.erofs import ErofsSettings, make_erofs
 from builder.formats.esp import BootFiles, make_esp
-from builder.formats.gpt import MIB, Contents, find_partition, make_disk, read_table
+from builder.formats.gpt import MIB, Contents, make_disk
 from builder.formats.initrd import LIST, OVERLAY, make_initrd
 from builder.formats.oem import make_oem
-from builder.formats.qcow2 import make_qcow2
 from builder.formats.rules import ExtraFile, TreeRules, assemble
 from builder.formats.tools import bench
 from builder.formats.tree import ETC, PackageImage
 from builder.formats.uki import UkiParts, make_uki
 from builder.formats.verity import make_verity
 from builder.pipeline.key import digest_content, digest_file
-from builder.platforms import PLATFORMS, Context
 from builder.sandbox.sdk import Sdk
+from tests.build.places import elsewhere, find_partition, read_table, workplace
 
 EPOCH = 1_700_000_000
 ESP_SIZE = 64 * MIB
@@ -37,24 +33,7 @@ EFI = "usr/lib/systemd/boot/efi"
 
 @pytest.fixture
 def work() -> Iterator[Path]:
-    """A directory that sandboxed programs can reach (pytest's own are closed to them)."""
-    path = Path(tempfile.mkdtemp(prefix="colvert-test-", dir="/var/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@contextmanager
-def elsewhere() -> Iterator[None]:
-    """Another umask, and one processor instead of all."""
-    processors = os.sched_getaffinity(0)
-    mask = os.umask(0o077)
-    os.sched_setaffinity(0, {min(processors)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, processors)
-        os.umask(mask)
+    yield from workplace()
 
 
 def twice(work: Path, make: Callable[[Path], object]) -> Path:
@@ -240,52 +219,6 @@ def test_disk_holds_what_it_says_where_it_says(work: Path, disk: Path, sdk: Sdk)
             assert stream.read(len(content)) == content, label
     assert disk.stat().st_size == 8 << 30
     assert disk.stat().st_blocks * 512 < 8 * MIB
-
-
-def test_qcow2_is_the_disk(work: Path, disk: Path, sdk: Sdk) -> None:
-    (work / "q").mkdir()
-    (work / "q").chmod(0o755)
-    image = twice(work / "q", lambda out: make_qcow2(disk, out, sdk_root=sdk.root))
-    with bench(work / "check", sdk.root, {"disk": disk, "image": image}) as table:
-        table.run("qemu-img", "check", "-q", table.source("image"))
-        table.run(
-            "qemu-img",
-            "compare",
-            "-q",
-            "-f",
-            "raw",
-            "-F",
-            "qcow2",
-            table.source("disk"),
-            table.source("image"),
-        )
-    assert image.stat().st_size < 2 * MIB
-
-
-def test_qemu_outputs(work: Path, disk: Path, sdk: Sdk) -> None:
-    context = Context("colvert", "Colvert", "1", sdk.root, EPOCH, {"memory": 1 << 30, "cpus": 2})
-    platform = PLATFORMS["qemu"]
-    digests = []
-    for name in ("one", "two"):
-        out = work / name
-        out.mkdir()
-        out.chmod(0o755)
-        platform.emit(disk, context, out)
-        assert sorted(path.name for path in out.iterdir()) == list(platform.files(context))
-        digests.append({path.name: digest_file(path) for path in out.iterdir()})
-    assert digests[0] == digests[1]
-    image = work / "one" / "colvert-1-qemu.qcow2"
-    start, size = find_partition(disk, "OEM", sdk_root=sdk.root)
-    with bench(work / "check", sdk.root, {"image": image}) as table:
-        table.run("qemu-img", "convert", "-O", "raw", table.source("image"), table.target("raw"))
-        with (table.work / "raw").open("rb") as raw, disk.open("rb") as source:
-            before = raw.read(16 * MIB) == source.read(16 * MIB)
-            raw.seek(start)
-            (table.work / "oem").write_bytes(raw.read(size))
-        (table.work / "oem").chmod(0o644)
-        text = table.run("debugfs", "-R", "cat /oem-release", table.target("oem")).stdout
-    assert before
-    assert text.startswith("ID=qemu\n")
 
 
 def packages(work: Path, sdk: Sdk) -> list[PackageImage]:

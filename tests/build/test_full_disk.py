@@ -45,7 +45,7 @@ print(json.dumps([*said, left, build("app-misc/large"), stored()]))
 """
 
 
-def _on_tmpfs(place: Path, words: list[str]) -> list[str]:
+def on_tmpfs(place: Path, words: list[str]) -> list[str]:
     """A command that finds a file system of 640 MiB at `place`, and is whoever we are."""
     mount = f"mount -t tmpfs -o size=640m,mode=0755 tmpfs {place}"
     if os.geteuid() == 0:
@@ -74,7 +74,7 @@ def test_a_full_disk_loses_nothing(workshop: Workshop) -> None:
         str(workshop.overlay),
     ]
     done = subprocess.run(
-        _on_tmpfs(workshop.home.root, words),
+        on_tmpfs(workshop.home.root, words),
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         text=True,

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from builder.errors import Code, ColvertError
-from builder.formats.gpt import MIB, NO_GUID, SECTOR, Contents, Sizes, copy_disk, layout, place, script
+from builder.formats.gpt import MIB, NO_GUID, SECTOR, Contents, Sizes, layout, place, script
 from builder.formats.sparse import copy_into
 
 GOLDEN = Path(__file__).parent / "golden" / "disk.sfdisk"
@@ -66,23 +66,6 @@ def test_sizes_of_a_manifest_move_what_follows(tmp_path: Path) -> None:
     disk = contents(tmp_path)
     larger = Contents(**{**vars(disk), "sizes": Sizes(esp=2 << 30)})
     assert place(layout(larger))[1].start == MIB + (2 << 30)
-
-
-def test_copying_keeps_holes_and_replaces_ranges(tmp_path: Path) -> None:
-    source, other, out = tmp_path / "source", tmp_path / "other", tmp_path / "out"
-    with source.open("wb") as stream:
-        stream.truncate(64 * MIB)
-        stream.seek(MIB)
-        stream.write(b"a" * 70000)
-        stream.seek(32 * MIB)
-        stream.write(b"gone" * 1000)
-    other.write_bytes(b"\0" * 65536 + b"new")
-    copy_disk(source, out, {32 * MIB: (other, MIB)})
-    data = out.read_bytes()
-    assert len(data) == 64 * MIB
-    assert data[MIB : MIB + 70000] == b"a" * 70000
-    assert data[32 * MIB : 33 * MIB].rstrip(b"\0") == b"\0" * 65536 + b"new"
-    assert out.stat().st_blocks * 512 < 2 * MIB
 
 
 def test_zeros_are_not_written(tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""Formats: a disk as those who write image files see it: its data in chunks, compressed once.
+
+All image formats of a disk hold the same data, and most of them compress it with deflate. So
+the disk is packed once (`packer.py`, inside the SDK), in blocks that fit into a VMDK's grain,
+a qcow2's cluster and a gzip stream alike, and every writer only puts them into its own order
+(docs/decisions/packed-once.md). What a platform changes, its OEM partition, is laid over it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from builder.formats.chunk import Chunk, FileChunk, Piece, PlainChunk
+from builder.formats.sparse import CHUNK, data_chunks
+from builder.formats.tools import bench
+
+PACKER = Path(__file__).with_name("packer.py")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file's chunks and where they are in the two files that `pack` made."""
+
+    data: Path
+    index: Path
+
+
+def pack(disk: Path, out: Path, *, sdk_root: Path) -> Packed:
+    """Compress all data of `disk` to the files `data` and `index` in the directory `out`."""
+    made = Packed(out / "data", out / "index")
+    with bench(made.data, sdk_root, {"disk": disk}) as table:
+        words = (table.source("disk"), table.target("data"), table.target("index"))
+        # the checkout may be closed to the id that sandboxed programs run as
+        table.run("python3", "-I", "-", *words, stdin=PACKER.read_bytes())
+        table.take("index", made.index)
+        table.take("data", made.data)
+    return made
+
+
+@dataclass
+class Content:
+    """What a disk of `size` bytes holds: its chunks by offset, in their order; the rest is zero."""
+
+    size: int
+    chunks: Mapping[int, Chunk]
+    # closed with this object's last user
+    files: tuple[OpenFile, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def id(self) -> str:
+        """A digest of the content, for what must differ where disks differ."""
+        found = sha256(f"{self.size}".encode())
+        for offset, chunk in self.chunks.items():
+            found.update(f" {offset} {chunk.adler}".encode())
+        return found.hexdigest()
+
+    def over(self, replaced: Mapping[tuple[int, int], Content], size: int | None = None) -> Content:
+        """The same with ranges (start, size) taken from elsewhere, and another size of the whole."""
+        ranges = [range(start, start + length) for start, length in replaced]
+        kept = {
+            offset: chunk for offset, chunk in self.chunks.items() if not any(offset in r for r in ranges)
+        }
+        for (start, _), other in replaced.items():
+            kept.update({start + offset: chunk for offset, chunk in other.chunks.items()})
+        files = tuple(file for one in (self, *replaced.values()) for file in one.files)
+        return Content(size or self.size, dict(sorted(kept.items())), files)
+
+
+class OpenFile:
+    """A file that is open for reading as long as this object lives."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+
+def open_content(disk: Path, packed: Packed) -> Content:
+    """The content of a file that was packed."""
+    raw, data = OpenFile(disk), OpenFile(packed.data)
+    assert disk.stat().st_size % CHUNK == 0
+    rows = json.loads(packed.index.read_text())
+    chunks: dict[int, Chunk] = {
+        offset: FileChunk(raw.fd, offset, data.fd, place, size, adler) for offset, place, size, adler in rows
+    }
+    return Content(disk.stat().st_size, chunks, (raw, data))
+
+
+def open_plain(disk: Path) -> Content:
+    """The content of a file that was not packed."""
+    size = disk.stat().st_size
+    assert size % CHUNK == 0
+    file = OpenFile(disk)
+    with disk.open("rb", buffering=0) as stream:
+        chunks: dict[int, Chunk] = {
+            offset: PlainChunk(file.fd, offset) for offset, _ in data_chunks(stream, size)
+        }
+    return Content(size, chunks, (file,))
+
+
+def plain(piece: Piece) -> bytes:
+    """A piece of an image file as bytes."""
+    return piece if isinstance(piece, bytes) else piece.raw()
+
+
+def length(pieces: Iterable[Piece]) -> int:
+    """How many bytes pieces are, without making those that are not made yet."""
+    return sum(map(len, pieces))
+
+
+def hashed(pieces: Iterable[Piece]) -> str:
+    """The SHA-256 of pieces, as hexadecimal digits."""
+    found = sha256()
+    for piece in pieces:
+        found.update(plain(piece))
+    return found.hexdigest()
+
+
+def save(pieces: Iterable[Piece], out: Path) -> Path:
+    """Write pieces to a file."""
+    with out.open("wb") as stream:
+        for piece in pieces:
+            stream.write(plain(piece))
+    out.chmod(0o644)
+    return out
+
+
+def save_raw(content: Content, out: Path) -> Path:
+    """Write a disk to a file, what is zero as holes."""
+    with out.open("wb") as stream:
+        stream.truncate(content.size)
+        for offset, chunk in content.chunks.items():
+            os.pwrite(stream.fileno(), chunk.raw(), offset)
+    out.chmod(0o644)
+    return out
+
+
+def padding(size: int, unit: int) -> bytes:
+    """The zeros that lead from `size` to the next multiple of `unit`."""
+    return bytes(-size % unit)
+
+
+def runs(content: Content) -> Iterator[tuple[int, list[Chunk]]]:
+    """The chunks that follow each other without a gap, by the offset of the first."""
+    start, found = 0, list[Chunk]()
+    for offset, chunk in content.chunks.items():
+        if found and offset == start + len(found) * CHUNK:
+            found.append(chunk)
+            continue
+        if found:
+            yield start, found
+        start, found = offset, [chunk]
+    if found:
+        yield start, found

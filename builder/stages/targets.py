@@ -1,0 +1,78 @@
+"""Targets: which platforms a build is for, and whether the manifest's settings fit them.
+
+All of it is checked before anything is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.errors import Code, ColvertError, Location
+from builder.formats.gpt import DISK_SIZE, MIB, TAIL
+from builder.manifest.fields import GIB, format_size
+from builder.manifest.load import LoadedManifest
+from builder.manifest.model import Disk
+from builder.manifest.problems import nearest, quote
+from builder.platforms import PLATFORMS, Platform
+
+ALL = "all"
+
+
+def choose(targets: Sequence[str]) -> list[Platform]:
+    """The platforms by name; `all` is every one."""
+    unknown = [name for name in dict.fromkeys(targets) if name not in (*PLATFORMS, ALL)]
+    errors = [_unknown("target", name) for name in unknown]
+    _raise(errors)
+    return [PLATFORMS[name] for name in (PLATFORMS if ALL in targets else dict.fromkeys(targets))]
+
+
+def check_settings(loaded: LoadedManifest) -> None:
+    """Every platform that the manifest has settings for is one, and each disk is large enough."""
+    errors = []
+    for name, settings in loaded.manifest.platforms.items():
+        platform, size = PLATFORMS.get(name), settings.disk_size
+        if platform is None:
+            errors.append(_unknown("platform", name, loaded.origin(("platforms", name))))
+        elif size is not None and (what := _size_problem(size, platform, loaded.manifest.disk)):
+            where = loaded.origin(("platforms", name, "disk_size"))
+            errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
+    _raise(errors)
+
+
+def least_size(disk: Disk) -> int:
+    """The smallest disk that holds all partitions, in whole MiB."""
+    slot = disk.usr_size + disk.verity_size + disk.signature_size
+    # before the first partition there is 1 MiB for the table; BIOS-BOOT has 1 MiB
+    used = MIB + disk.esp_size + MIB + 2 * slot + disk.oem_size + TAIL
+    return -(-used // MIB) * MIB
+
+
+def disk_size(disk: Disk) -> int:
+    """The size of the disk where a platform does not say another: whole GiB, at least 1 of them for ROOT."""
+    return max(DISK_SIZE, (-(-least_size(disk) // GIB) + 1) * GIB)
+
+
+def _size_problem(size: int, platform: Platform, disk: Disk) -> str:
+    if size < least_size(disk):
+        return (
+            f"a disk of {format_size(size)} is too small: the partitions need {format_size(least_size(disk))}"
+        )
+    if size % platform.unit:
+        unit = format_size(platform.unit).removeprefix("1 ")
+        return f"{platform.name} takes disks of whole {unit}, not {format_size(size)}"
+    return ""
+
+
+def _unknown(what: str, name: str, where: Location | None = None) -> ColvertError:
+    near = nearest(name, [*PLATFORMS, ALL])
+    hint = f"one of {', '.join(PLATFORMS)}, or all"
+    return ColvertError(
+        Code.UNKNOWN_TARGET, f"there is no {what} {quote(name)}{near}", where=where, hint=hint
+    )
+
+
+def _raise(errors: Sequence[ColvertError]) -> None:
+    """All mistakes at once, as one error."""
+    if errors:
+        first = errors[0]
+        raise ColvertError(first.code, first.what, where=first.where, hint=first.hint, others=errors[1:])

@@ -1,0 +1,176 @@
+"""Benchmark: all targets of one disk, against each other and against the tools a person would use.
+
+Ours is the whole of a target as `colvert build` makes it once the disk is there: packing, the
+OEM partition, the files, their digests. By hand there is the file's conversion and nothing
+else, with the SDK's own qemu-img, tar and gzip, on the same disk, one after the other.
+
+usage: python -m tests.bench.formats [--home DIR] [--disk FILE | --synthetic]
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from builder.formats.gpt import Contents, make_disk
+from builder.formats.oem import make_oem
+from builder.formats.tools import Bench, bench
+from builder.formats.verity import make_verity
+from builder.pipeline.events import Events
+from builder.pipeline.stage import Executor, Stage, Work
+from builder.pipeline.store import Store
+from builder.platforms import PLATFORMS
+from builder.sandbox.home import open_home
+from builder.stages.image import Image
+from builder.stages.session import DEFAULT_MANIFEST, Request, Session, open_session
+from tests.bench.measure import MIB, PROJECT, Row, become_subreaper, show
+
+# all targets together / the slowest of them alone
+BAR_ALL = 1.5
+QCOW2 = "qemu-img convert -f raw -O qcow2 -c {disk} {out}/box.img"
+STREAM = "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized {disk} {out}/s.vmdk"
+SPARSE = "qemu-img convert -f raw -O vmdk -o subformat=monolithicSparse {disk} {out}/m.vmdk"
+RAW = "cp --sparse=always {disk} {out}/disk.raw"
+BOXED = ("box.img", "s.vmdk", "m.vmdk")
+BY_HAND: Mapping[str, Sequence[str]] = {
+    "brightbox": [QCOW2],
+    "ec2": [STREAM, RAW],
+    "eucalyptus": [RAW],
+    "gce": [RAW, "tar -C {out} --format=oldgnu -Sc disk.raw | gzip > {out}/disk.tar.gz"],
+    "libvirt": [QCOW2],
+    "openstack": [QCOW2],
+    "qemu": [QCOW2],
+    "rackspace": ["qemu-img convert -f raw -O vpc -o subformat=dynamic,force_size=on {disk} {out}/disk.vhd"],
+    "vagrant": [
+        QCOW2, STREAM, SPARSE,
+        *(f"tar -C {{out}} -c {name} | gzip > {{out}}/{name}.box" for name in BOXED),
+    ],
+    "vmware": [STREAM, SPARSE, "tar -C {out} -cf {out}/machine.ova s.vmdk"],
+}  # fmt: skip
+
+
+def spent(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of wall and of processor, also of what bubblewrap leaves to be reaped."""
+
+    def processor() -> float:
+        kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
+
+    before, started = processor(), time.monotonic()
+    work()
+    wall = time.monotonic() - started
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+        except ChildProcessError:
+            return wall, processor() - before
+
+
+def synthetic(scratch: Path, sdk_root: Path) -> Path:
+    """A disk like the default one: 48 MiB that do not compress, 8 that do."""
+    numbers = random.Random(1)
+    usr, verity, esp, oem = (scratch / name for name in ("usr", "verity", "esp", "oem"))
+    text = b"".join(b"%d bottles of beer\n" % numbers.randrange(10**6) for _ in range(400_000))
+    usr.write_bytes(numbers.randbytes(34 * MIB) + text[: 7 * MIB])
+    esp.write_bytes(numbers.randbytes(14 * MIB) + text[:MIB])
+    made = make_verity(usr, verity, sdk_root=sdk_root, identity="bench 1")
+    make_oem(None, oem, sdk_root=sdk_root, size=256 * MIB, epoch=0, identity="bench 1")
+    contents = Contents("bench", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem)
+    return make_disk(contents, scratch / "disk.raw", sdk_root=sdk_root)
+
+
+class Ours:
+    """Makes targets with a store of their own, which has the disk and nothing else."""
+
+    def __init__(self, session: Session, disk: Path, scratch: Path) -> None:
+        self.session = session
+        self.disk = disk
+        self.scratch = scratch
+
+    def make(self, names: Sequence[str]) -> tuple[float, float]:
+        root = self.scratch / "store"
+        executor = Executor(Store(root), Events())
+
+        def link(work: Work) -> None:
+            os.link(self.disk, work.out / "disk.raw")
+
+        image = Image(replace(self.session, executor=executor), {})
+        image.__dict__["disk"] = executor.obtain(Stage("disk", "bench", 1, {}, link))
+        taken = spent(lambda: image.platforms([PLATFORMS[name] for name in names]))
+        shutil.rmtree(root)
+        return taken
+
+
+def by_hand(table: Bench, name: str) -> tuple[float, float]:
+    """The commands of a target, one after the other."""
+    places = {"disk": table.source("disk"), "out": table.target("")}
+    script = "\n".join(line.format(**places).replace("//", "/") for line in BY_HAND[name])
+    taken = spent(lambda: table.run("bash", "-e", "-o", "pipefail", "-c", script))
+    for path in table.work.iterdir():
+        path.unlink()
+    return taken
+
+
+def rows(session: Session, disk: Path, scratch: Path) -> list[Row]:
+    become_subreaper()
+    ours = Ours(session, disk, scratch)
+    found = [Row("data in the disk", f"{disk.stat().st_blocks * 512 / MIB:.1f} MiB")]
+    alone: dict[str, float] = {}
+    hand_all = [0.0, 0.0]
+    with bench(scratch / "hand", session.sdk.root, {"disk": disk}) as table:
+        for name in PLATFORMS:
+            mine, theirs = ours.make([name]), by_hand(table, name)
+            alone[name] = mine[0]
+            hand_all = [a + b for a, b in zip(hand_all, theirs, strict=True)]
+            found.append(_row(f"{name} alone, against by hand", mine, theirs))
+    together = ours.make(list(PLATFORMS))
+    slowest = max(alone, key=lambda name: alone[name])
+    found.append(_row("all targets, against all by hand", together, (hand_all[0], hand_all[1])))
+    bar = f"{BAR_ALL} x {alone[slowest]:.2f} s ({slowest} alone)"
+    ratio = together[0] / (BAR_ALL * alone[slowest])
+    found.append(Row("all targets, against the slowest alone", f"{together[0]:.2f} s", bar, ratio))
+    return found
+
+
+def _row(what: str, mine: tuple[float, float], theirs: tuple[float, float]) -> Row:
+    measured = f"{mine[0]:.2f} s wall, {mine[1]:.2f} s processor"
+    return Row(what, measured, f"{theirs[0]:.2f} s wall, {theirs[1]:.2f} s processor", mine[0] / theirs[0])
+
+
+@click.command()
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+)
+@click.option("--disk", type=click.Path(path_type=Path, exists=True), help="A disk that was built.")
+@click.option("--synthetic", "made_up", is_flag=True, help="A disk like it, without building anything.")
+def main(home: Path | None, disk: Path | None, made_up: bool) -> None:
+    place = open_home(home).root
+    session = open_session(Request(PROJECT / DEFAULT_MANIFEST, place), Events())
+    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
+    scratch.chmod(0o755)
+    try:
+        if made_up:
+            disk = synthetic(scratch, session.sdk.root)
+        elif disk is None:
+            disk = Image(session, session.build_packages()).disk.out / "disk.raw"
+        here = scratch / "the disk.raw"
+        subprocess.run(["cp", "--sparse=always", disk, here], check=True)
+        here.chmod(0o644)
+        show(rows(session, here, scratch))
+    finally:
+        shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    main()
