@@ -30,20 +30,29 @@ src_unpack() {
 	cp -r "${FILESDIR}"/{meson.build,src,test} "${S}" || die
 }
 
-src_compile() {
-	colvert-meson_src_compile
-	# They take a second, so every build runs them.
-	src_test
-}
-
-src_test() {
+# The tests are made for the target: they run with the target's own loader and libraries.
+run_tests() {
 	local test
 	for test in "${BUILD_DIR}"/test-*; do
 		[[ -f ${test} && -x ${test} ]] || continue
-		# Made for the target: with the target's own loader and libraries.
-		"${SYSROOT}"/usr/lib/ld-linux-x86-64.so.2 --library-path "${SYSROOT}/usr/lib" "${test}" ||
+		if ! "${SYSROOT}"/usr/lib/ld-linux-x86-64.so.2 --library-path "${SYSROOT}/usr/lib" \
+			"${test}" > "${T}/test.log" 2>&1
+		then
+			tail -n 20 "${T}/test.log"
 			die "${test##*/} failed"
+		fi
+		einfo "${test##*/} passed"
 	done
+}
+
+src_compile() {
+	colvert-meson_src_compile
+	# They take a second, so every build runs them.
+	run_tests
+}
+
+src_test() {
+	run_tests
 }
 
 src_install() {

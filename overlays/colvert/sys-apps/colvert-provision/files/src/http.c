@@ -17,8 +17,9 @@ static long long now_ms(void) {
 	return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
+/* At least 1, since libcurl takes 0 for no limit at all. */
 static long at_most(long long value, long limit) {
-	return value < limit ? (long)value : limit;
+	return value < 1 ? 1 : value < limit ? (long)value : limit;
 }
 
 struct sink {
@@ -60,9 +61,9 @@ static void set_options(struct http *http, const struct request *request, struct
 		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-/* What one attempt came to; `again` where another one may come to something else. */
+/* What one attempt came to; `again` where another one may come to something else, and why that is needed. */
 static enum got judge(
-    CURLcode code, long status, bool too_large, const struct request *request, bool *again) {
+    CURLcode code, long status, bool too_large, const struct request *request, const char **why, bool *again) {
 	*again = false;
 	if (too_large || code == CURLE_FILESIZE_EXCEEDED) {
 		say(LEVEL_WARNING, "%s: the answer is larger than %zu bytes; it is left alone.", request->path,
@@ -71,8 +72,10 @@ static enum got judge(
 	}
 	if (code != CURLE_OK) {
 		*again = true;
+		*why = curl_easy_strerror(code);
 		return GOT_FAILED;
 	}
+	*why = "the service is busy or broken";
 	if (status == 200)
 		return GOT;
 	if (status == 404 || status == 204 || status == 410)
@@ -81,7 +84,8 @@ static enum got judge(
 	return status >= 400 && status < 500 && status != 429 ? GOT_REFUSED : GOT_FAILED;
 }
 
-static enum got attempt(struct http *http, const struct request *request, struct blob *out, bool *again) {
+static enum got attempt(
+    struct http *http, const struct request *request, struct blob *out, const char **why, bool *again) {
 	char url[512];
 	AUTO(struct curl_slist *, list_done) headers = request->header ? curl_slist_append(NULL, request->header) : NULL;
 	struct sink sink = {out, request->limit, false};
@@ -95,7 +99,7 @@ static enum got attempt(struct http *http, const struct request *request, struct
 	curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
 	CURLcode code = curl_easy_perform(http->curl);
 	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
-	enum got got = judge(code, status, sink.too_large, request, again);
+	enum got got = judge(code, status, sink.too_large, request, why, again);
 	if (got == GOT && !out->data && !blob_add(out, "", 0, 0))
 		return GOT_FAILED;
 	if (got != GOT)
@@ -110,14 +114,15 @@ static enum got ask(struct service *service, const struct request *request, stru
 	long pause = FIRST_PAUSE_MS;
 	for (;;) {
 		bool again = false;
+		const char *why = "";
 		if (http->deadline - now_ms() <= 0)
 			return GOT_FAILED;
-		enum got got = attempt(http, request, out, &again);
+		enum got got = attempt(http, request, out, &why, &again);
 		long long left = http->deadline - now_ms();
 		if (!again)
 			return got;
 		if (left <= pause) {
-			say(LEVEL_WARNING, "%s: no answer in the time there was.", request->path);
+			say(LEVEL_WARNING, "%s: no answer in the time there was: %s.", request->path, why);
 			http->deadline = now_ms();
 			return GOT_FAILED;
 		}
