@@ -81,6 +81,12 @@ static void apply_host_name(const struct target *target, const char *name) {
 
 /* user data */
 
+/* What the user data gave, and what is to be started for it. */
+struct work {
+	char host_name[HOST_NAME_LENGTH + 1];
+	bool credentials, units, script;
+};
+
 struct placing {
 	const struct target *target;
 	char host_name[HOST_NAME_LENGTH + 1];
@@ -110,8 +116,7 @@ static void place_credential(void *context, const struct credential *credential)
 		host_name_accept(credential->data, credential->size, placing->host_name);
 }
 
-/* Returns the host name that the document gives, if any, in `host_name`. */
-static void apply_credentials(const struct target *target, const struct blob *data, char *host_name) {
+static void apply_credentials(const struct target *target, const struct blob *data, struct work *work) {
 	struct placing placing = {.target = target};
 	unsigned refused = 0;
 	if (!user_data_credentials(data->data, data->size, place_credential, &placing, &refused)) {
@@ -122,33 +127,40 @@ static void apply_credentials(const struct target *target, const struct blob *da
 		say(LEVEL_WARNING, "%u credentials of the user data are refused.", refused + placing.skipped);
 	say(LEVEL_INFO, "User data: %u credentials, %u unit files.", placing.credentials, placing.units);
 	if (placing.host_name[0])
-		strcpy(host_name, placing.host_name);
-	if (placing.units)
-		manager_call(target, "daemon-reload", NULL);
-	if (placing.credentials)
-		manager_call(target, "start", "colvert-provision-credentials.service");
-	/* what a new unit or drop-in adds to the target */
-	if (placing.units)
-		manager_call(target, "start", "multi-user.target");
+		strcpy(work->host_name, placing.host_name);
+	work->credentials = placing.credentials;
+	work->units = placing.units;
 }
 
-static void apply_script(const struct target *target, const struct blob *data) {
+static void apply_script(const struct target *target, const struct blob *data, struct work *work) {
 	int status = write_file(target->dir, SCRIPT, data->data, data->size, 0700);
+	work->script = status == 0;
 	if (status < 0)
 		say(LEVEL_WARNING, "The script of the user data cannot be kept: %s.", strerror(-status));
 	else
 		say(LEVEL_INFO, "The user data is a script of %zu bytes; it is started.", data->size);
 }
 
-static enum user_data apply_user_data(const struct target *target, const struct blob *data, char *host_name) {
+static void apply_user_data(const struct target *target, const struct blob *data, struct work *work) {
 	enum user_data form = data->size ? user_data_form(data->data, data->size) : USER_DATA_NONE;
 	if (form == USER_DATA_SCRIPT)
-		apply_script(target, data);
+		apply_script(target, data, work);
 	else if (form == USER_DATA_CREDENTIALS)
-		apply_credentials(target, data, host_name);
+		apply_credentials(target, data, work);
 	else if (form == USER_DATA_UNKNOWN)
 		say(LEVEL_WARNING, "User data of unknown form: %zu bytes. They are left alone.", data->size);
-	return form;
+}
+
+static void start(const struct target *target, const struct work *work) {
+	if (work->units)
+		manager_call(target, "daemon-reload", NULL);
+	if (work->credentials)
+		manager_call(target, "start", "colvert-provision-credentials.service");
+	/* what a new unit or drop-in adds to the target */
+	if (work->units)
+		manager_call(target, "start", "multi-user.target");
+	if (work->script)
+		manager_call(target, "start", "colvert-provision-script.service");
 }
 
 /* state */
@@ -180,10 +192,10 @@ static int remember(const struct target *target, const char *id) {
 }
 
 int apply(const struct target *target, const struct answer *answer) {
-	char id[ID_MAX + 1], host_name[HOST_NAME_LENGTH + 1];
-	enum user_data form = USER_DATA_NONE;
+	char id[ID_MAX + 1];
+	struct work work = {0};
 	strcpy(id, answer->id);
-	strcpy(host_name, answer->host_name);
+	strcpy(work.host_name, answer->host_name);
 	if (!id[0])
 		own_id(target, id);
 	if (applied_before(target, id))
@@ -195,13 +207,13 @@ int apply(const struct target *target, const struct answer *answer) {
 	apply_keys(target, answer);
 	/* user data only when all is known: what an incomplete run did is done again at the next boot */
 	if (answer->complete)
-		form = apply_user_data(target, &answer->user_data, host_name);
-	apply_host_name(target, host_name);
+		apply_user_data(target, &answer->user_data, &work);
+	apply_host_name(target, work.host_name);
 	if (!answer->complete)
 		return 0;
-	/* before the script starts: one that restarts the machine must not start again */
+	/* before anything starts: a script that restarts the machine must not start again */
 	status = remember(target, id);
-	if (status == 0 && form == USER_DATA_SCRIPT)
-		manager_call(target, "start", "colvert-provision-script.service");
+	if (status == 0)
+		start(target, &work);
 	return status;
 }

@@ -116,6 +116,13 @@ static enum outcome ask(
 	}
 }
 
+/* This boot has asked. */
+static void mark(const struct settings *settings) {
+	AUTO_FD out = open(settings->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (out >= 0)
+		write_file(out, "asked", "", 0, 0600);
+}
+
 static int leave(const struct settings *settings, const struct platform *platform, const struct answer *answer) {
 	if (answer->tally.refused)
 		say(LEVEL_WARNING, "%u lines of the platform's ssh keys are no keys that can be taken.", answer->tally.refused);
@@ -174,6 +181,7 @@ int main(int argc, char **argv) {
 	int status = settings.dir < 0 ? -errno : run(&settings);
 	if (status < 0)
 		say(LEVEL_WARNING, "The answer cannot be kept: %s.", strerror(-status));
+	mark(&settings);
 	/* a platform that does not answer is no failure of this machine */
 	return 0;
 }
