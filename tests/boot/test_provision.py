@@ -8,7 +8,6 @@ inside, meets the bad ones, one boot each.
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from builder.machine.guest import SSH_FAILED, Guest
 from builder.machine.probe import LOGIN_SECONDS, Running, boot
 from builder.machine.qemu import RUN_DIR, Bus, Forward, GuestForward, MachineSpec
 from builder.sandbox.run import run
-from tests import metadata
+from tests import configdrive, metadata
 from tests.metadata import Service, serve
 
 pytestmark = pytest.mark.boot
@@ -320,38 +319,39 @@ def test_gce(image: Path, host: Host) -> None:
             assert booted.ask("cat /etc/hostname") == "web.europe-west1-b.c.demo.internal"
 
 
-def test_openstack_config_drive(image: Path, host: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["iso9660", "vfat"])
+def test_openstack_config_drive(image: Path, host: Host, form: str) -> None:
+    """The two forms that Nova makes."""
     service = Service(behave=metadata.errors)
+    drive = f"if=none,id=drive,format=raw,readonly=on,file={RUN_DIR}/drive.img"
+    words = ("-drive", drive, "-device", "virtio-blk-pci,drive=drive")
     with serve(service):
-        spec = _spec(image, service, OPENSTACK)
+        spec = replace(_spec(image, service, OPENSTACK), extra=words)
         with machine(spec, host) as made:
-            _add_drive(made, host.key().public, tmp_path)
-            drive = f"if=none,id=drive,format=raw,readonly=on,file={RUN_DIR}/drive.img"
-            words = ("-drive", drive, "-device", "virtio-blk-pci,drive=drive")
-            with boot(replace(made, spec=replace(spec, extra=words))) as running:
+            _add_drive(made, host.key().public, form)
+            with boot(made) as running:
                 booted = _let_in(running, host, service)
                 booted.healthy()
                 assert service.asked == []
                 assert booted.ask("cat /etc/hostname") == "web"
                 assert booted.ask(f"cat {STATE}/instance-id") == metadata.UUID
+                assert booted.ask("findmnt -no FSTYPE /run/colvert/configdrive") == form
                 # what is in it is root's business
                 assert booted.ask("stat -c %a /run/colvert") == "700"
 
 
-def _add_drive(made: Machine, key: str, scratch: Path) -> None:
-    """A config drive as vfat, one of the two forms that Nova makes."""
-    content = scratch / "meta_data.json"
-    content.write_text(metadata.openstack_metadata(keys={"checkout": key}))
-    image = made.run / "drive.img"
-    image.write_bytes(b"")
-    os.truncate(image, 4 << 20)
-    (made.run / content.name).write_bytes(content.read_bytes())
-    for path in (image, made.run / content.name):
+def _add_drive(made: Machine, key: str, form: str) -> None:
+    content = metadata.openstack_metadata(keys={"checkout": key})
+    drive, document = made.run / "drive.img", made.run / "meta_data.json"
+    document.write_text(content)
+    drive.write_bytes(configdrive.iso(content) if form == "iso9660" else bytes(4 << 20))
+    for path in (drive, document):
         made.give(path)
-    target = f"{RUN_DIR}/drive.img"
-    for argv in (
+    target = f"{RUN_DIR}/{drive.name}"
+    commands = (
         ["mkfs.vfat", "-n", "config-2", target],
         ["mmd", "-i", target, "::openstack", "::openstack/latest"],
-        ["mcopy", "-i", target, f"{RUN_DIR}/{content.name}", "::openstack/latest/meta_data.json"],
-    ):
+        ["mcopy", "-i", target, f"{RUN_DIR}/{document.name}", "::openstack/latest/meta_data.json"],
+    )
+    for argv in commands if form == "vfat" else ():
         run(argv, sandbox=made.sandbox())
