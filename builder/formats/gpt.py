@@ -190,23 +190,6 @@ def make_disk(disk: Contents, out: Path, *, sdk_root: Path, size: int = DISK_SIZ
         return table.take("disk", out)
 
 
-def find_partition(disk: Path, label: str, *, sdk_root: Path) -> tuple[int, int]:
-    """Start and size in bytes of the first partition with a label."""
-    partitions = read_table(disk, sdk_root=sdk_root)["partitions"]
-    if isinstance(partitions, list):
-        for entry in partitions:
-            if entry.get("name") == label:
-                return entry["start"] * SECTOR, entry["size"] * SECTOR
-    raise ColvertError(Code.IMAGE_INVALID, f"the disk has no partition {label}")
-
-
-def read_table(disk: Path, *, sdk_root: Path) -> dict[str, object]:
-    """The partition table as sfdisk reads it."""
-    with bench(disk.parent / f"{disk.name}.table", sdk_root, {"disk": disk}) as table:
-        found = json.loads(table.run("sfdisk", "--json", table.source("disk")).stdout)
-    return dict(found["partitiontable"])
-
-
 def _verify(told: str, placed: Sequence[Placed]) -> None:
     """Compare the table read back with what was wanted."""
     found = [

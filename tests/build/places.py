@@ -1,13 +1,18 @@
-"""Build tests: places that sandboxed programs can reach, and other circumstances to work in."""
+"""Build tests: places that sandboxed programs reach, other circumstances, and a disk's table by sfdisk."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from builder.formats.gpt import SECTOR
+from builder.formats.tools import bench
 
 
 def workplace() -> Iterator[Path]:
@@ -29,3 +34,17 @@ def elsewhere() -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, processors)
         os.umask(mask)
+
+
+def read_table(disk: Path, *, sdk_root: Path) -> dict[str, Any]:
+    """The partition table as sfdisk reads it."""
+    with bench(disk.parent / f"{disk.name}.table", sdk_root, {"disk": disk}) as table:
+        found = json.loads(table.run("sfdisk", "--json", table.source("disk")).stdout)
+    return dict(found["partitiontable"])
+
+
+def find_partition(disk: Path, label: str, *, sdk_root: Path) -> tuple[int, int]:
+    """Start and size in bytes of the first partition with a label."""
+    partitions = read_table(disk, sdk_root=sdk_root)["partitions"]
+    [found, *_] = [entry for entry in partitions if entry.get("name") == label]
+    return found["start"] * SECTOR, found["size"] * SECTOR

@@ -14,7 +14,7 @@ from builder.errors import Code, ColvertError
 from builder.formats.elf import read_elf
 from builder.formats.erofs import ErofsSettings, make_erofs
 from builder.formats.esp import BootFiles, make_esp
-from builder.formats.gpt import MIB, Contents, find_partition, make_disk, read_table
+from builder.formats.gpt import MIB, Contents, make_disk
 from builder.formats.initrd import LIST, OVERLAY, make_initrd
 from builder.formats.oem import make_oem
 from builder.formats.rules import ExtraFile, TreeRules, assemble
@@ -24,7 +24,7 @@ from builder.formats.uki import UkiParts, make_uki
 from builder.formats.verity import make_verity
 from builder.pipeline.key import digest_content, digest_file
 from builder.sandbox.sdk import Sdk
-from tests.build.places import elsewhere, workplace
+from tests.build.places import elsewhere, find_partition, read_table, workplace
 
 EPOCH = 1_700_000_000
 ESP_SIZE = 64 * MIB

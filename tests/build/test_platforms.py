@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from builder.formats.content import Packed, pack
-from builder.formats.gpt import MIB, Contents, find_partition, make_disk, read_table
+from builder.formats.gpt import MIB, Contents, make_disk
 from builder.formats.oem import make_oem
 from builder.formats.sparse import data_chunks
 from builder.formats.tools import bench
@@ -30,7 +30,7 @@ from builder.formats.verity import make_verity
 from builder.pipeline.key import digest_tree
 from builder.platforms import PLATFORMS, Context
 from builder.sandbox.sdk import Sdk
-from tests.build.places import elsewhere, workplace
+from tests.build.places import elsewhere, find_partition, read_table, workplace
 from tests.build.test_full_disk import on_tmpfs
 
 EPOCH = 1_700_000_000
