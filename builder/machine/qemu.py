@@ -44,6 +44,7 @@ class Nic(StrEnum):
     """The network card, likewise."""
 
     VIRTIO = "virtio-net-pci"
+    E1000 = "e1000"
     E1000E = "e1000e"
     VMXNET3 = "vmxnet3"
 
