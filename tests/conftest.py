@@ -38,7 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     for item in items:
         tier = tiers.get(folder(item), "")
-        if tier in ("build", "boot"):
+        # a client that boots something says so itself
+        if tier in ("build", "boot") and not item.get_closest_marker("boot"):
             item.add_marker(tier)
     items.sort(key=lambda item: order.index(folder(item)) if folder(item) in tiers else len(order))
 

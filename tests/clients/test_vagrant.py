@@ -27,6 +27,7 @@ require "vagrant-libvirt/util/network_util"
 module VagrantPlugins::ProviderLibvirt
   class Driver
     def get_ipaddress(_domain = nil) = "127.0.0.1"
+    def host_devices = ["virbr0"]
   end
   module Util::NetworkUtil
     def network_interfaces(_machine, _logger) = []
@@ -44,7 +45,7 @@ Vagrant.configure("2") do |config|
     libvirt.driver = "qemu"
     libvirt.serial type: "file", source: {path: "/tmp/home/console.log"}
     %%w[-netdev user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-:22
-       -device virtio-net-pci,netdev=net,romfile= -cpu max].each do |word|
+       -device virtio-net-pci,netdev=net,romfile=,addr=0x10 -cpu max].each do |word|
       libvirt.qemuargs value: word
     end
   end
