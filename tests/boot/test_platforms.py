@@ -4,6 +4,9 @@ Nothing is converted on the way: QEMU reads the VMDK, VHD or raw disk itself and
 the machine writes in a layer above it. Not booted are brightbox, eucalyptus, libvirt and
 openstack: `tests/build/test_platforms.py` finds the same blocks in their files, and their
 hardware (virtio) is that of the target qemu, which `test_boot.py` boots.
+
+VMware's firmware has a driver for PVSCSI, Debian's has none any more: there the firmware gets
+the UKI from QEMU, and everything after it comes from the disk.
 """
 
 from __future__ import annotations
@@ -11,16 +14,19 @@ from __future__ import annotations
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from builder.formats.gpt import ALIGNMENT
+from builder.formats.tools import bench
 from builder.machine.credentials import KeyPair, ssh_credentials
-from builder.machine.files import Host, disk_format, machine
+from builder.machine.files import Host, Machine, disk_format, machine
 from builder.machine.guest import SSH_FAILED
 from builder.machine.probe import LOGIN_SECONDS, boot
-from builder.machine.qemu import Bus, Forward, MachineSpec, Nic
+from builder.machine.qemu import DISK_DIR, Bus, Forward, MachineSpec, Nic
 from builder.platforms import PLATFORMS
 from tests.clients.root import Clients
 from tests.conftest import Targets
@@ -29,6 +35,7 @@ pytestmark = pytest.mark.boot
 
 BOOT_SECONDS = 2 * LOGIN_SECONDS
 SETTLE_SECONDS = 600.0
+KERNEL_PATH = f"{DISK_DIR}/uki.efi"
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,15 @@ class Place:
     driver: str
     # the end of the disk's name where the file is an archive
     member: str | None = None
+    # whether our firmware can read from such a controller
+    bootable: bool = True
 
 
 PLACES = (
     # ENA is not in QEMU; e1000e is a PCI Express device too
     Place("ec2", ".vmdk", "vmdk", Bus.NVME, Nic.E1000E, "/dev/nvme0n1", "e1000e"),
     Place("gce", ".tar.gz", "raw", Bus.VIRTIO_SCSI, Nic.VIRTIO, "/dev/sda", "virtio_net", "disk.raw"),
-    Place("vmware", ".ova", "vmdk", Bus.PVSCSI, Nic.VMXNET3, "/dev/sda", "vmxnet3", ".vmdk"),
+    Place("vmware", ".ova", "vmdk", Bus.PVSCSI, Nic.VMXNET3, "/dev/sda", "vmxnet3", ".vmdk", False),
     Place("vagrant", ".virtualbox.box", "vmdk", Bus.AHCI, Nic.E1000, "/dev/sda", "e1000", ".vmdk"),
     # Xen's own devices are not in QEMU without Xen
     Place("rackspace", ".vhd", "vpc", Bus.VIRTIO, Nic.VIRTIO, "/dev/vda", "virtio_net"),
@@ -73,10 +82,16 @@ def insecure_key(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> 
     return KeyPair(private, "")
 
 
+@pytest.fixture(params=PLACES, ids=[place.platform for place in PLACES])
+def place(request: pytest.FixtureRequest) -> Place:
+    found = request.param
+    assert isinstance(found, Place)
+    return found
+
+
 @pytest.fixture
-def disk(request: pytest.FixtureRequest, targets: Targets, host: Host) -> Iterator[Path]:
+def disk(place: Place, targets: Targets, host: Host) -> Iterator[Path]:
     """The disk of a place: the file itself, or what is in the archive."""
-    place: Place = request.param
     file = targets.file(place.platform, place.suffix)
     if place.member is None:
         yield file
@@ -90,10 +105,31 @@ def disk(request: pytest.FixtureRequest, targets: Targets, host: Host) -> Iterat
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(
-    ("place", "disk"), [(place, place) for place in PLACES], indirect=["disk"], ids=lambda one: one.platform
-)
-def test_the_file_itself_boots(place: Place, disk: Path, host: Host, insecure_key: KeyPair) -> None:
+@pytest.fixture(scope="module")
+def uki(targets: Targets, sdk_root: Path, host: Host) -> bytes:
+    """The UKI, which is the same on every platform's disk, from one that is easily read."""
+    raw = targets.file("eucalyptus", ".raw")
+    out = host.machines / "uki.efi"
+    with bench(out, sdk_root, {"disk": raw}) as table:
+        esp = f"{table.source('disk')}@@{ALIGNMENT}"
+        [name] = [
+            line
+            for line in table.run("mdir", "-b", "-i", esp, "::EFI/Linux").stdout.splitlines()
+            if line.endswith(".efi")
+        ]
+        table.run("mcopy", "-i", esp, name, table.target("uki.efi"))
+        return table.take("uki.efi", out).read_bytes()
+
+
+def _hand_over_kernel(made: Machine, uki: bytes) -> None:
+    file = made.disk / Path(KERNEL_PATH).name
+    file.write_bytes(uki)
+    made.give(file)
+
+
+def test_the_file_itself_boots(
+    place: Place, disk: Path, host: Host, insecure_key: KeyPair, uki: bytes
+) -> None:
     assert disk_format(disk) == place.format
     vagrant = place.platform == "vagrant"
     key = insecure_key if vagrant else host.key()
@@ -105,8 +141,13 @@ def test_the_file_itself_boots(place: Place, disk: Path, host: Host, insecure_ke
         # Vagrant's machines know its key from their own OEM partition
         credentials={} if vagrant else ssh_credentials(key),
         isolated=True,
+        extra=() if place.bootable else ("-kernel", KERNEL_PATH),
     )
-    with machine(spec, host) as made, boot(made) as running:
+    with ExitStack() as stack:
+        made = stack.enter_context(machine(spec, host))
+        if not place.bootable:
+            _hand_over_kernel(made, uki)
+        running = stack.enter_context(boot(made))
         running.wait_login(BOOT_SECONDS)
         guest = running.guest(key)
         guest.wait(SETTLE_SECONDS, running.alive)
