@@ -97,6 +97,28 @@ class Forward:
 
 
 @dataclass(frozen=True)
+class GuestForward:
+    """A TCP port of an address in the guest's network that leads to one of the host's loopback.
+
+    Such is the link-local address on which clouds have their metadata service.
+    """
+
+    address: str
+    port: int
+    host: int
+
+    def network(self) -> str:
+        """A network for QEMU's user mode that has the address in it, and routable ones for the guest."""
+        return f"net={self.address.partition('.')[0]}.0.0.0/8"
+
+    def option(self) -> str:
+        # a program for each connection, since QEMU would share one connection between all of them
+        there = f"/dev/tcp/127.0.0.1/{self.host}"
+        relay = f"exec 3<>{there} && {{ cat <&0 >&3 & cat <&3; kill $!; }}"
+        return f"guestfwd=tcp:{self.address}:{self.port}-cmd:bash -c '{relay}'"
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """A virtual machine: the image it boots and the hardware around it."""
 
@@ -110,7 +132,10 @@ class MachineSpec:
     firmware: Firmware = field(default_factory=Firmware)
     credentials: Mapping[str, str | bytes] = field(default_factory=dict)
     oem_strings: tuple[str, ...] = ()
+    # fields of the firmware's other tables, by type: {1: {"manufacturer": "Amazon EC2"}}
+    smbios: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     forwards: tuple[Forward, ...] = ()
+    guest_forward: GuestForward | None = None
     # the guest reaches nothing but its forwards: for tests, which need no outside world
     isolated: bool = False
     display: bool = False
@@ -171,6 +196,8 @@ def _disk(spec: MachineSpec, durable: bool) -> list[str]:
 
 def _network(spec: MachineSpec) -> list[str]:
     options = ["user", "id=net", *(["restrict=on"] if spec.isolated else [])]
+    if spec.guest_forward is not None:
+        options += [spec.guest_forward.network(), spec.guest_forward.option()]
     options += [forward.option() for forward in spec.forwards]
     # no boot ROM: firmware that tries the network first costs seconds
     return ["-netdev", ",".join(options), "-device", f"{spec.nic},netdev=net,romfile="]
@@ -189,5 +216,13 @@ def _channels() -> list[str]:
 
 def _smbios(spec: MachineSpec) -> list[str]:
     values = [*smbios_values(spec.credentials), *spec.oem_strings]
-    # QEMU's option syntax writes a comma in a value as two
-    return [word for value in values for word in ("-smbios", "type=11,value=" + value.replace(",", ",,"))]
+    tables = [f"type=11,value={_quoted(value)}" for value in values]
+    for number, fields in sorted(spec.smbios.items()):
+        pairs = (f",{name}={_quoted(value)}" for name, value in fields.items())
+        tables.append(f"type={number}{''.join(pairs)}")
+    return [word for table in tables for word in ("-smbios", table)]
+
+
+def _quoted(value: str) -> str:
+    """QEMU's option syntax writes a comma in a value as two."""
+    return value.replace(",", ",,")

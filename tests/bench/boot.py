@@ -27,13 +27,17 @@ BAR_RATIO = 0.6
 TIMEOUT = 600.0
 # as systemd says it on the console, with StatusUnitFormat=name, description or combined
 MULTI_USER = re.compile(r"Reached target .*(multi-user\.target|Multi-User System)")
+# where the firmware ends that finds nothing to start
+SHELL = re.compile(r"UEFI Interactive Shell")
 
 
 def seconds(image: Path, host: Host, cpus: int) -> float:
     """Seconds from QEMU's start until a fresh machine of that image reaches multi-user.target."""
     spec = MachineSpec(image, memory=1024, cpus=cpus, isolated=True, reboot=False, accel=Accel.TCG)
     with machine(spec, host) as made, boot(made) as running:
-        running.wait_for(MULTI_USER, TIMEOUT)
+        found = running.wait_for(re.compile(f"{MULTI_USER.pattern}|{SHELL.pattern}"), TIMEOUT)
+        if SHELL.search(found[0]):
+            raise SystemExit(f"the firmware finds nothing to start on {image}")
         return running.seconds()
 
 

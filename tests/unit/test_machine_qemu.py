@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
 from builder.machine.accel import Accel
-from builder.machine.qemu import Bus, Firmware, Forward, MachineSpec, Nic, command_line
+from builder.machine.qemu import Bus, Firmware, Forward, GuestForward, MachineSpec, Nic, command_line
 
 SPEC = MachineSpec(disk=Path("/images/colvert.qcow2"))
 
@@ -117,6 +117,22 @@ def test_options_that_are_off_leave_no_word() -> None:
 def test_a_comma_in_an_oem_string_is_written_as_qemu_wants_it() -> None:
     line = command_line(replace(SPEC, oem_strings=("a,b",)), Accel.TCG, durable=False)
     assert "type=11,value=a,,b" in line
+
+
+def test_the_firmwares_tables_say_whose_machine_it_is() -> None:
+    fields = {"manufacturer": "VMware, Inc.", "product": "VMware7,1"}
+    line = command_line(replace(SPEC, smbios={1: fields}), Accel.TCG, durable=False)
+    assert line[-2:] == ["-smbios", "type=1,manufacturer=VMware,, Inc.,product=VMware7,,1"]
+
+
+def test_an_address_of_the_guests_network_leads_to_the_host() -> None:
+    spec = replace(SPEC, guest_forward=GuestForward("169.254.169.254", 80, 4711), isolated=True)
+    line = command_line(spec, Accel.TCG, durable=False)
+    [network] = [word for word in line if word.startswith("user,")]
+    assert network.startswith("user,id=net,restrict=on,net=169.0.0.0/8,guestfwd=tcp:169.254.169.254:80-cmd:")
+    assert "/dev/tcp/127.0.0.1/4711" in network
+    # QEMU's own separator must not be in the program
+    assert network.count(",") == 4
 
 
 @given(st.integers(1, 65535), st.integers(1, 65535))
