@@ -14,7 +14,6 @@ from __future__ import annotations
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +22,10 @@ import pytest
 from builder.formats.gpt import ALIGNMENT
 from builder.formats.tools import bench
 from builder.machine.credentials import KeyPair, ssh_credentials
-from builder.machine.files import Host, Machine, disk_format, machine
+from builder.machine.files import Host, disk_format, machine
 from builder.machine.guest import SSH_FAILED
 from builder.machine.probe import LOGIN_SECONDS, boot
-from builder.machine.qemu import DISK_DIR, Bus, Forward, MachineSpec, Nic
+from builder.machine.qemu import Bus, Forward, MachineSpec, Nic
 from builder.platforms import PLATFORMS
 from tests.clients.root import Clients
 from tests.conftest import Targets
@@ -35,7 +34,6 @@ pytestmark = pytest.mark.boot
 
 BOOT_SECONDS = 2 * LOGIN_SECONDS
 SETTLE_SECONDS = 600.0
-KERNEL_PATH = f"{DISK_DIR}/uki.efi"
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def disk(place: Place, targets: Targets, host: Host) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def uki(targets: Targets, sdk_root: Path, host: Host) -> bytes:
+def uki(targets: Targets, sdk_root: Path, host: Host) -> Path:
     """The UKI, which is the same on every platform's disk, from one that is easily read."""
     raw = targets.file("eucalyptus", ".raw")
     out = host.machines / "uki.efi"
@@ -118,17 +116,11 @@ def uki(targets: Targets, sdk_root: Path, host: Host) -> bytes:
             if line.endswith(".efi")
         ]
         table.run("mcopy", "-i", esp, name, table.target("uki.efi"))
-        return table.take("uki.efi", out).read_bytes()
-
-
-def _hand_over_kernel(made: Machine, uki: bytes) -> None:
-    file = made.disk / Path(KERNEL_PATH).name
-    file.write_bytes(uki)
-    made.give(file)
+        return table.take("uki.efi", out)
 
 
 def test_the_file_itself_boots(
-    place: Place, disk: Path, host: Host, insecure_key: KeyPair, uki: bytes
+    place: Place, disk: Path, host: Host, insecure_key: KeyPair, uki: Path
 ) -> None:
     assert disk_format(disk) == place.format
     vagrant = place.platform == "vagrant"
@@ -141,13 +133,9 @@ def test_the_file_itself_boots(
         # Vagrant's machines know its key from their own OEM partition
         credentials={} if vagrant else ssh_credentials(key),
         isolated=True,
-        extra=() if place.bootable else ("-kernel", KERNEL_PATH),
+        kernel=None if place.bootable else uki,
     )
-    with ExitStack() as stack:
-        made = stack.enter_context(machine(spec, host))
-        if not place.bootable:
-            _hand_over_kernel(made, uki)
-        running = stack.enter_context(boot(made))
+    with machine(spec, host) as made, boot(made) as running:
         running.wait_login(BOOT_SECONDS)
         guest = running.guest(key)
         guest.wait(SETTLE_SECONDS, running.alive)
