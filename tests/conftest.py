@@ -6,8 +6,12 @@ does not have; the first boot test needs the image that comes of it.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,20 +19,29 @@ import pytest
 from builder.pipeline.events import Events
 from builder.pipeline.progress import PlainLines
 from builder.pipeline.store import Entry
+from builder.sandbox.home import open_home
 from builder.sandbox.sdk import Sdk
 from builder.stages.session import Request, Session, open_session
+from tests.clients.root import Clients, ensure_clients
 
 ROOT = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test's directory is its tier; the cheap tiers run first."""
-    tiers = {"unit": 0, "build": 1, "boot": 2}
+    # the platforms' clients need the SDK's images and take minutes, as what is built does
+    tiers = {"unit": "unit", "build": "build", "clients": "build", "boot": "boot"}
+    order = list(tiers)
+
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
+
     for item in items:
-        tier = item.path.relative_to(ROOT / "tests").parts[0]
-        if tier in ("build", "boot"):
+        tier = tiers.get(folder(item), "")
+        # a client that boots something says so itself
+        if tier in ("build", "boot") and not item.get_closest_marker("boot"):
             item.add_marker(tier)
-    items.sort(key=lambda item: tiers.get(item.path.relative_to(ROOT / "tests").parts[0], 3))
+    items.sort(key=lambda item: order.index(folder(item)) if folder(item) in tiers else len(order))
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +71,39 @@ def release(
     from builder.stages.image import build_images
 
     return build_images(session, ("qemu",), tmp_path_factory.mktemp("out"))
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What `build-image --target all` leaves: a folder for each platform."""
+
+    root: Path
+
+    def file(self, platform: str, suffix: str) -> Path:
+        """An output by the end of its name."""
+        [path] = (self.root / platform).glob(f"*-{platform}{suffix}")
+        return path
+
+
+@pytest.fixture(scope="session")
+def targets(request: pytest.FixtureRequest) -> Iterator[Targets]:
+    """The default OS for every platform: COLVERT_TARGETS, else what the tests build."""
+    from builder.platforms import PLATFORMS
+    from builder.stages.image import build_images
+
+    named = os.environ.get("COLVERT_TARGETS")
+    if named:
+        yield Targets(Path(named))
+        return
+    # pytest's own directories are closed to the id that sandboxed programs run as
+    place = Path(tempfile.mkdtemp(prefix="colvert-targets-", dir="/var/tmp"))
+    place.chmod(0o755)
+    request.getfixturevalue("packages")
+    yield Targets(build_images(request.getfixturevalue("session"), tuple(PLATFORMS), place))
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def clients() -> Clients:
+    """Vagrant, libvirt, aws, COT: the platforms' own clients."""
+    return ensure_clients(open_home())

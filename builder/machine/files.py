@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from builder.machine.qemu import (
     DISK_DIR,
     DISK_PATH,
     IMAGE_PATH,
+    KERNEL_PATH,
     QMP_SOCKET,
     RUN_DIR,
     SERIAL_SOCKET,
@@ -33,7 +34,8 @@ from builder.machine.qemu import (
 from builder.pipeline.lock import held
 from builder.sandbox.run import UNPRIVILEGED_ID, Bind, Sandbox, run
 
-QCOW2_MAGIC = b"QFI\xfb"
+# what the images of each format begin with, under QEMU's name for it
+MAGICS: Mapping[bytes, str] = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"conectix": "vpc"}
 CREATE_SECONDS = 300.0
 
 
@@ -104,6 +106,8 @@ class Machine:
         binds = [Bind(self.disk, DISK_DIR, writable=True), Bind(self.run, RUN_DIR, writable=True)]
         if self.spec.disk.exists():  # a named machine outlives its image
             binds.append(Bind(self.spec.disk.absolute(), IMAGE_PATH))
+        if self.spec.kernel is not None:
+            binds.append(Bind(self.spec.kernel.absolute(), KERNEL_PATH))
         return Sandbox(
             root=self.host.sdk,
             binds=(*binds, *self.choice.accel.binds()),
@@ -225,7 +229,8 @@ def _make_disk(made: Machine, disk: Path) -> None:
 def disk_format(path: Path) -> str:
     """QEMU's name for a disk's format, by content: a guess by name would let a guest choose it."""
     with path.open("rb") as stream:
-        return "qcow2" if stream.read(4) == QCOW2_MAGIC else "raw"
+        begin = stream.read(8)
+    return next((name for magic, name in MAGICS.items() if begin.startswith(magic)), "raw")
 
 
 def _open_to_all(path: Path) -> bool:

@@ -18,6 +18,7 @@ from builder.machine.credentials import smbios_values
 
 # Where a machine's files are in the sandbox. /run is a tmpfs there, so the names are free.
 IMAGE_PATH = "/run/image"
+KERNEL_PATH = "/run/kernel.efi"
 DISK_DIR = "/run/disk"
 RUN_DIR = "/run/machine"
 DISK_PATH = f"{DISK_DIR}/disk.qcow2"
@@ -44,6 +45,7 @@ class Nic(StrEnum):
     """The network card, likewise."""
 
     VIRTIO = "virtio-net-pci"
+    E1000 = "e1000"
     E1000E = "e1000e"
     VMXNET3 = "vmxnet3"
 
@@ -129,6 +131,8 @@ class MachineSpec:
     bus: Bus = Bus.VIRTIO
     nic: Nic = Nic.VIRTIO
     firmware: Firmware = field(default_factory=Firmware)
+    # an EFI program to start instead of the disk's loader, where the firmware cannot read the disk
+    kernel: Path | None = None
     credentials: Mapping[str, str | bytes] = field(default_factory=dict)
     oem_strings: tuple[str, ...] = ()
     # fields of the firmware's other tables, by type: {1: {"manufacturer": "Amazon EC2"}}
@@ -189,8 +193,9 @@ def _disk(spec: MachineSpec, durable: bool) -> list[str]:
     cache = "writeback" if durable else "unsafe"
     words = ["-drive", f"if=none,id=disk,format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"]
     for device in _DISK_DEVICES[spec.bus]:
-        words += ["-device", device]
-    return words
+        # the kernel stands first in the boot order, which has each place once
+        words += ["-device", device.removesuffix(",bootindex=0") if spec.kernel else device]
+    return [*words, *(["-kernel", KERNEL_PATH] if spec.kernel else [])]
 
 
 def _network(spec: MachineSpec) -> list[str]:

@@ -14,9 +14,10 @@ from pathlib import Path
 import urllib3
 
 from builder.errors import Code, ColvertError
+from builder.sandbox.debian import SUITE
 from builder.sandbox.home import open_home
 from builder.sandbox.run import require, sandbox_id
-from builder.sandbox.sdk import SUITE, find_sdk
+from builder.sandbox.sdk import find_sdk
 
 SPACE = 12 << 30
 

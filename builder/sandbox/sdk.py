@@ -7,8 +7,6 @@ identity (every Debian package's version and the recipe itself) is part of every
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -20,11 +18,12 @@ from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.key import digest_file, digest_tree, digest_value
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
+from builder.sandbox.debian import SUITE, make_root, package_names
 from builder.sandbox.home import Home
-from builder.sandbox.run import Bind, Sandbox, hand_over, require, run, sandbox_id
+from builder.sandbox.pypi import download
+from builder.sandbox.run import Bind, Sandbox, run
 
 RECIPE = Path(__file__).parent / "recipe"
-SUITE = "trixie"
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,15 @@ def _make(home: Home, events: Events) -> Sdk:
     began = time.monotonic()
     events.emit(Event(kind=Kind.STARTED, stage="sdk", label=SUITE))
     work = home.sdk / f"tmp-{uuid.uuid4().hex}"
-    root, inputs = hand_over(work / "root"), work / "inputs"
-    inputs.mkdir()
+    root, inputs = work / "root", work / "inputs"
+    inputs.mkdir(parents=True)
     try:
         tell("portage")
         _portage_sdist(inputs)
         for name in ("setup.sh", "provided.txt"):
             (inputs / name).write_bytes((RECIPE / name).read_bytes())
         tell("debian")
-        _debian(work)
+        make_root(root, package_names(RECIPE / "packages.txt"), log=home.sdk / "debian.log")
         tell("set up")
         box = Sandbox(root, (Bind(inputs, "/inputs"),), writable_root=True)
         run(["/bin/bash", "/inputs/setup.sh"], sandbox=box, log=home.sdk / "setup.log", code=Code.SDK_FAILED)
@@ -106,48 +105,8 @@ def _make(home: Home, events: Events) -> Sdk:
     return Sdk(final / "root", identity)
 
 
-def package_names() -> list[str]:
-    """The Debian packages that the recipe asks for."""
-    lines = (RECIPE / "packages.txt").read_text().splitlines()
-    return [word for line in lines if not line.startswith("#") for word in line.split()]
-
-
-def _debian(work: Path) -> None:
-    """Debian's root by mmdebstrap, as a tar, unpacked so that the sandbox's id owns it all."""
-    archive = work / "root.tar"
-    options = ["--variant=minbase", "--format=tar", f"--include={','.join(package_names())}"]
-    options += ['--aptopt=Apt::Install-Recommends "false"']
-    mode = "--mode=root" if os.geteuid() == 0 else "--mode=unshare"
-    tool = require("mmdebstrap", "mmdebstrap")
-    mirror = os.environ.get("COLVERT_MIRROR")
-    run(
-        [tool, mode, *options, SUITE, archive, *([mirror] if mirror else [])],
-        log=work.parent / "debian.log",
-        code=Code.SDK_FAILED,
-    )
-    tar: list[str | Path] = [
-        "tar",
-        "-C",
-        work / "root",
-        "-xf",
-        archive,
-        "--no-same-owner",
-        "--exclude=./dev/*",
-    ]
-    uid = sandbox_id()
-    if uid is not None:
-        tar = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *tar]
-    run(tar, code=Code.SDK_FAILED)
-    archive.unlink()
-
-
 def _portage_sdist(inputs: Path) -> None:
     """Portage's sdist from the Python package index, checked against the recipe's hash."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    pip += ["--no-deps", "--no-binary", "portage", "--require-hashes", "-r", str(RECIPE / "portage.lock")]
-    passed = {
-        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTP", "http"))
-    }
-    run([*pip, "--dest", inputs], env=passed, code=Code.SDK_FAILED)
+    download(RECIPE / "portage.lock", inputs, "--no-binary", "portage")
     (sdist,) = inputs.glob("portage-*.tar.gz")
     sdist.rename(inputs / "portage.tar.gz")

@@ -285,17 +285,6 @@ def test_the_ova_is_what_its_manifest_says(outputs: Callable[[str], Path], place
     assert told.get(f"{space}fileRef") == file.get(f"{space}id")
 
 
-@pytest.mark.skipif(shutil.which("cot") is None, reason="COT (PyPI: cot) is not installed")
-def test_cot_takes_the_ova(outputs: Callable[[str], Path]) -> None:
-    done = subprocess.run(
-        ["cot", "info", "--verbose", outputs("vmware") / "colvert-1-vmware.ova"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "vmx-17" in done.stdout
-    assert "VmxNet3" in done.stdout
-    assert "harddisk @ SCSI 0:0" in done.stdout
-
-
 SCRIPT = """
 import json, os, sys
 from pathlib import Path

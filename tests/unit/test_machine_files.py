@@ -23,6 +23,8 @@ def test_a_disk_is_what_its_content_says(tmp_path: Path) -> None:
     for name, content, kind in (
         ("disk.raw", b"QFI\xfb\0\0\0\3", "qcow2"),
         ("disk.qcow2", b"\0" * 512, "raw"),
+        ("disk", b"KDMV\3\0\0\0", "vmdk"),
+        ("disk.vmdk", b"conectix\0\0\0\2", "vpc"),
         ("empty", b"", "raw"),
     ):
         path = tmp_path / name

@@ -72,6 +72,13 @@ def test_the_whole_command_line() -> None:
     assert command_line(spec, Accel.TCG, durable=False) == GOLDEN.splitlines()
 
 
+def test_a_kernel_goes_before_a_disk_that_the_firmware_cannot_read() -> None:
+    spec = replace(SPEC, bus=Bus.PVSCSI, kernel=Path("/images/uki.efi"))
+    words = command_line(spec, Accel.TCG, durable=False)
+    assert words[words.index("-kernel") + 1] == "/run/kernel.efi"
+    assert "scsi-hd,drive=disk" in words
+
+
 def test_nothing_of_the_host_is_on_the_command_line() -> None:
     assert "/images" not in words(SPEC)
 

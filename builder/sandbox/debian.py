@@ -1,0 +1,45 @@
+"""Debian roots: a directory with the Debian packages of a list, made by mmdebstrap.
+
+Nothing is installed on the host. The SDK is such a root, and so is the one in which the
+tests run the platforms' own clients.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.errors import Code
+from builder.sandbox.run import hand_over, require, run, sandbox_id
+
+SUITE = "trixie"
+
+
+def package_names(file: Path) -> list[str]:
+    """The Debian packages that a list asks for: one or more a line, comments after a `#` in front."""
+    lines = file.read_text().splitlines()
+    return [word for line in lines if not line.startswith("#") for word in line.split()]
+
+
+def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
+    """Make Debian's root in `root`, by mmdebstrap as a tar, unpacked so that the sandbox's id owns it all."""
+    hand_over(root)
+    archive = root.with_suffix(".tar")
+    options = ["--variant=minbase", "--format=tar", f"--include={','.join(packages)}"]
+    options += ['--aptopt=Apt::Install-Recommends "false"']
+    mode = "--mode=root" if os.geteuid() == 0 else "--mode=unshare"
+    tool = require("mmdebstrap", "mmdebstrap")
+    mirror = os.environ.get("COLVERT_MIRROR")
+    run(
+        [tool, mode, *options, SUITE, archive, *([mirror] if mirror else [])],
+        log=log,
+        code=Code.SDK_FAILED,
+    )
+    tar: list[str | Path] = ["tar", "-C", root, "-xf", archive, "--no-same-owner", "--exclude=./dev/*"]
+    uid = sandbox_id()
+    if uid is not None:
+        tar = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *tar]
+    run(tar, code=Code.SDK_FAILED)
+    archive.unlink()
+    return root

@@ -1,0 +1,20 @@
+"""Files from the Python package index that go into a root: named by a lock, checked against its hashes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from builder.errors import Code
+from builder.sandbox.run import run
+
+
+def download(lock: Path, into: Path, *options: str) -> None:
+    """Fetch what a lock names, and nothing that it does not name."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps", *options, "--require-hashes", "-r", str(lock)]
+    passed = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTP", "http"))
+    }
+    run([*pip, "--dest", into], env=passed, code=Code.SDK_FAILED)

@@ -1,0 +1,156 @@
+"""Boot: the files that the platforms' targets emit, on the hardware of their platforms.
+
+Nothing is converted on the way: QEMU reads the VMDK, VHD or raw disk itself and keeps what
+the machine writes in a layer above it. Not booted are brightbox, eucalyptus, libvirt and
+openstack: `tests/build/test_platforms.py` finds the same blocks in their files, and their
+hardware (virtio) is that of the target qemu, which `test_boot.py` boots.
+
+VMware's firmware has a driver for PVSCSI, Debian's has none any more: there the firmware gets
+the UKI from QEMU, and everything after it comes from the disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from builder.formats.gpt import ALIGNMENT
+from builder.formats.tools import bench
+from builder.machine.credentials import KeyPair, ssh_credentials
+from builder.machine.files import Host, disk_format, machine
+from builder.machine.guest import SSH_FAILED
+from builder.machine.probe import LOGIN_SECONDS, boot
+from builder.machine.qemu import Bus, Forward, MachineSpec, Nic
+from builder.platforms import PLATFORMS
+from tests.clients.root import Clients
+from tests.conftest import Targets
+
+pytestmark = pytest.mark.boot
+
+BOOT_SECONDS = 2 * LOGIN_SECONDS
+SETTLE_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A platform as far as QEMU can be it: which file it takes, and what it attaches that to."""
+
+    platform: str
+    suffix: str
+    format: str
+    bus: Bus
+    nic: Nic
+    # the disk and the driver of the network, as the guest names them
+    disk: str
+    driver: str
+    # the end of the disk's name where the file is an archive
+    member: str | None = None
+    # whether our firmware can read from such a controller
+    bootable: bool = True
+
+
+PLACES = (
+    # ENA is not in QEMU; e1000e is a PCI Express device too
+    Place("ec2", ".vmdk", "vmdk", Bus.NVME, Nic.E1000E, "/dev/nvme0n1", "e1000e"),
+    Place("gce", ".tar.gz", "raw", Bus.VIRTIO_SCSI, Nic.VIRTIO, "/dev/sda", "virtio_net", "disk.raw"),
+    Place("vmware", ".ova", "vmdk", Bus.PVSCSI, Nic.VMXNET3, "/dev/sda", "vmxnet3", ".vmdk", False),
+    Place("vagrant", ".virtualbox.box", "vmdk", Bus.AHCI, Nic.E1000, "/dev/sda", "e1000", ".vmdk"),
+    # Xen's own devices are not in QEMU without Xen
+    Place("rackspace", ".vhd", "vpc", Bus.VIRTIO, Nic.VIRTIO, "/dev/vda", "virtio_net"),
+)
+# read back block by block in the build tier, on hardware that is booted anyway
+ELSEWHERE = {"brightbox", "eucalyptus", "libvirt", "openstack", "qemu"}
+
+
+def test_every_platform_is_booted_or_named() -> None:
+    assert {place.platform for place in PLACES} | ELSEWHERE == PLATFORMS.keys()
+
+
+@pytest.fixture(scope="module")
+def insecure_key(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    """The key that every Vagrant has, from Vagrant."""
+    private = tmp_path_factory.mktemp("vagrant") / "key"
+    shutil.copyfile(clients.insecure_key, private)
+    private.chmod(0o600)
+    return KeyPair(private, "")
+
+
+@pytest.fixture(params=PLACES, ids=[place.platform for place in PLACES])
+def place(request: pytest.FixtureRequest) -> Place:
+    found = request.param
+    assert isinstance(found, Place)
+    return found
+
+
+@pytest.fixture
+def disk(place: Place, targets: Targets, host: Host) -> Iterator[Path]:
+    """The disk of a place: the file itself, or what is in the archive."""
+    file = targets.file(place.platform, place.suffix)
+    if place.member is None:
+        yield file
+        return
+    folder = host.machines / "unpacked"
+    folder.mkdir(parents=True)
+    with tarfile.open(file) as archive:
+        [member] = [one for one in archive if one.name.endswith(place.member)]
+        archive.extract(member, folder, filter="data")
+    yield folder / member.name
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def uki(targets: Targets, sdk_root: Path, host: Host) -> Path:
+    """The UKI, which is the same on every platform's disk, from one that is easily read."""
+    raw = targets.file("eucalyptus", ".raw")
+    out = host.machines / "uki.efi"
+    with bench(out, sdk_root, {"disk": raw}) as table:
+        esp = f"{table.source('disk')}@@{ALIGNMENT}"
+        [name] = [
+            line
+            for line in table.run("mdir", "-b", "-i", esp, "::EFI/Linux").stdout.splitlines()
+            if line.endswith(".efi")
+        ]
+        table.run("mcopy", "-i", esp, name, table.target("uki.efi"))
+        return table.take("uki.efi", out)
+
+
+def test_the_file_itself_boots(
+    place: Place, disk: Path, host: Host, insecure_key: KeyPair, uki: Path
+) -> None:
+    assert disk_format(disk) == place.format
+    vagrant = place.platform == "vagrant"
+    key = insecure_key if vagrant else host.key()
+    spec = MachineSpec(
+        disk,
+        bus=place.bus,
+        nic=place.nic,
+        forwards=(Forward(22),),
+        # Vagrant's machines know its key from their own OEM partition
+        credentials={} if vagrant else ssh_credentials(key),
+        isolated=True,
+        kernel=None if place.bootable else uki,
+    )
+    with machine(spec, host) as made, boot(made) as running:
+        running.wait_login(BOOT_SECONDS)
+        guest = running.guest(key)
+        guest.wait(SETTLE_SECONDS, running.alive)
+        verdict = guest.attempt("systemctl is-system-running --wait", timeout=SETTLE_SECONDS).stdout
+        assert verdict.strip() == "running"
+        assert guest.run("findmnt -no SOURCE /").startswith(place.disk)
+        drivers = "for card in /sys/class/net/*/device/driver; do basename $(readlink $card); done"
+        assert place.driver in guest.run(drivers).split()
+        release = guest.run(
+            "mkdir /run/of-test && mount -o ro PARTLABEL=OEM /run/of-test && cat /run/of-test/oem-release"
+        )
+        assert release.startswith(f"ID={place.platform}\n")
+        if not vagrant:
+            assert running.guest(insecure_key).attempt("true").returncode == SSH_FAILED
+        assert running.problems() == ()
+        assert running.resets() == 0
+        running.shutdown(SETTLE_SECONDS)
+        assert running.problems() == ()

@@ -1,0 +1,61 @@
+"""The root in which the platforms' own clients run: Vagrant, libvirt, aws, COT, and what they need.
+
+Made once from `recipe/`, below the home's cache, read-only afterwards. Nothing is installed on
+the host, and nothing of it is an input of a build.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code
+from builder.pipeline.key import digest_tree
+from builder.pipeline.lock import held
+from builder.pipeline.store import discard
+from builder.sandbox.debian import make_root, package_names
+from builder.sandbox.home import Home
+from builder.sandbox.pypi import download
+from builder.sandbox.run import Bind, Sandbox, run
+
+RECIPE = Path(__file__).parent / "recipe"
+
+
+@dataclass(frozen=True)
+class Clients:
+    """A finished root of clients."""
+
+    root: Path
+
+    @property
+    def insecure_key(self) -> Path:
+        """The private half of the key that every Vagrant knows."""
+        [path] = self.root.glob("usr/lib/*/rubygems-integration/*/gems/vagrant-*/keys/vagrant.key.ed25519")
+        return path
+
+
+def ensure_clients(home: Home) -> Clients:
+    """The clients' root of the present recipe, made now if need be (about a minute, 1 GB)."""
+    place = home.cache / "clients"
+    place.mkdir(exist_ok=True)
+    final = place / digest_tree(RECIPE)[:16]
+    with held(place / "lock"):
+        if not final.exists():
+            _make(place, final)
+    return Clients(final)
+
+
+def _make(place: Path, final: Path) -> None:
+    work = place / f"tmp-{uuid.uuid4().hex}"
+    root, inputs = work / "root", work / "inputs"
+    inputs.mkdir(parents=True)
+    try:
+        download(RECIPE / "cot.lock", inputs)
+        (inputs / "setup.sh").write_bytes((RECIPE / "setup.sh").read_bytes())
+        make_root(root, package_names(RECIPE / "packages.txt"), log=place / "debian.log")
+        box = Sandbox(root, (Bind(inputs, "/inputs"),), writable_root=True)
+        run(["/bin/bash", "/inputs/setup.sh"], sandbox=box, log=place / "setup.log", code=Code.SDK_FAILED)
+        root.rename(final)
+    finally:
+        discard(work)
