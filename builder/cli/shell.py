@@ -10,6 +10,7 @@ import click
 from builder.cli.common import Shared, opened, shared_options
 from builder.sandbox.run import hand_over, run_terminal
 from builder.stages.packages import Room
+from builder.stages.portage.config import ENVIRONMENT
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +46,7 @@ def cli(shared: Shared, package: str, fresh: bool, text: str | None) -> None:
             status = run_terminal(
                 words,
                 sandbox=session.builder.sandbox(room, Path(out)),
-                env=session.builder.environment(),
+                env=ENVIRONMENT,
                 cwd="/build",
             )
     sys.exit(status)

@@ -58,7 +58,6 @@ class Builder:
     plan: Plan
     settings: Settings
     fetcher: Fetcher
-    # compilers that run at once, also within one package
     cores: int
     # kernel configuration fragments, for the package named; part of its key
     fragments: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
@@ -246,11 +245,8 @@ class Builder:
         return command(
             ["/bin/bash", "/build/scripts/build.sh", ebuild, node.category, node.pf],
             sandbox=self.sandbox(room, out),
-            env=self.environment(),
+            env=ENVIRONMENT,
         )
-
-    def environment(self) -> dict[str, str]:
-        return {**ENVIRONMENT, "MAKEOPTS": f"-j{self.cores}"}
 
 
 @dataclass(frozen=True)

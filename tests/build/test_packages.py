@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError, Exit
+from builder.pipeline.key import digest_file
+from builder.pipeline.store import Store
 from builder.sandbox.home import set_slots
 from builder.stages.explain import Why, explain, foresee
 from tests.build.conftest import Workshop
@@ -181,6 +183,19 @@ src_install() { insinto /usr/share; newins "${T}/log" log; }
     workshop.ebuild("app-misc/many-1", body)
     log = (workshop.build("app-misc/many")["app-misc/many-1"].out / "image/usr/share/log").read_text().split()
     assert log == ["+", "-"] * 6
+
+
+def test_the_number_of_jobs_leaves_no_trace(workshop: Workshop) -> None:
+    workshop.ebuild("app-misc/data-1", f'src_compile() {{ echo "jobs ${{MAKEOPTS}}"; }}\n{DATA}')
+    digests, logs = set(), []
+    for count in (1, 3):
+        set_slots(workshop.home, count)
+        entry = workshop.build("app-misc/data")["app-misc/data-1"]
+        digests.add(digest_file(entry.out / "package.gpkg.tar"))
+        logs.append((workshop.home.root / "logs/app-misc/data-1.log").read_text())
+        Store(workshop.home.store).remove(entry)
+    assert ["jobs -j1" in logs[0], "jobs -j3" in logs[1]] == [True, True]
+    assert len(digests) == 1
 
 
 def test_unknown_atoms_and_flags_are_explained(workshop: Workshop) -> None:

@@ -22,6 +22,8 @@ PACKAGE_EPOCH = 1735689600
 ENVIRONMENT: Mapping[str, str] = {
     "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
     "PYTHONHASHSEED": "0",
+    # for Portage itself; bashrc says what the phases get
+    "MAKEOPTS": "-j1",
     "PORTAGE_USERNAME": "root",
     "PORTAGE_GRPNAME": "root",
     "PORTAGE_CONFIGROOT": "/build/cfg",
