@@ -25,7 +25,7 @@ from builder.machine.qemu import (
     DISK_DIR,
     DISK_PATH,
     IMAGE_PATH,
-    KERNEL_PATH,
+    LOADER_PATH,
     QMP_SOCKET,
     RUN_DIR,
     SERIAL_SOCKET,
@@ -106,8 +106,8 @@ class Machine:
         binds = [Bind(self.disk, DISK_DIR, writable=True), Bind(self.run, RUN_DIR, writable=True)]
         if self.spec.disk.exists():  # a named machine outlives its image
             binds.append(Bind(self.spec.disk.absolute(), IMAGE_PATH))
-        if self.spec.kernel is not None:
-            binds.append(Bind(self.spec.kernel.absolute(), KERNEL_PATH))
+        if self.spec.loader is not None:
+            binds.append(Bind(self.spec.loader.absolute(), LOADER_PATH, writable=True))
         return Sandbox(
             root=self.host.sdk,
             binds=(*binds, *self.choice.accel.binds()),

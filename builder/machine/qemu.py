@@ -18,7 +18,7 @@ from builder.machine.credentials import smbios_values
 
 # Where a machine's files are in the sandbox. /run is a tmpfs there, so the names are free.
 IMAGE_PATH = "/run/image"
-KERNEL_PATH = "/run/kernel.efi"
+LOADER_PATH = "/run/loader"
 DISK_DIR = "/run/disk"
 RUN_DIR = "/run/machine"
 DISK_PATH = f"{DISK_DIR}/disk.qcow2"
@@ -131,8 +131,8 @@ class MachineSpec:
     bus: Bus = Bus.VIRTIO
     nic: Nic = Nic.VIRTIO
     firmware: Firmware = field(default_factory=Firmware)
-    # an EFI program to start instead of the disk's loader, where the firmware cannot read the disk
-    kernel: Path | None = None
+    # a raw disk that the firmware starts from, where it cannot read the one that is meant; written to
+    loader: Path | None = None
     credentials: Mapping[str, str | bytes] = field(default_factory=dict)
     oem_strings: tuple[str, ...] = ()
     # fields of the firmware's other tables, by type: {1: {"manufacturer": "Amazon EC2"}}
@@ -193,9 +193,12 @@ def _disk(spec: MachineSpec, durable: bool) -> list[str]:
     cache = "writeback" if durable else "unsafe"
     words = ["-drive", f"if=none,id=disk,format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"]
     for device in _DISK_DEVICES[spec.bus]:
-        # the kernel stands first in the boot order, which has each place once
-        words += ["-device", device.removesuffix(",bootindex=0") if spec.kernel else device]
-    return [*words, *(["-kernel", KERNEL_PATH] if spec.kernel else [])]
+        # each place in the boot order is there once
+        words += ["-device", device.removesuffix(",bootindex=0") if spec.loader else device]
+    if spec.loader:
+        words += ["-drive", f"if=none,id=loader,format=raw,cache=unsafe,file={LOADER_PATH}"]
+        words += ["-device", "virtio-blk-pci,drive=loader,bootindex=0"]
+    return words
 
 
 def _network(spec: MachineSpec) -> list[str]:

@@ -5,12 +5,13 @@ the machine writes in a layer above it. Not booted are brightbox, eucalyptus, li
 openstack: `tests/build/test_platforms.py` finds the same blocks in their files, and their
 hardware (virtio) is that of the target qemu, which `test_boot.py` boots.
 
-VMware's firmware has a driver for PVSCSI, Debian's has none any more: there the firmware gets
-the UKI from QEMU, and everything after it comes from the disk.
+VMware's firmware has a driver for PVSCSI, Debian's has none any more. There the firmware starts
+from a copy of the ESP on a disk beside, and everything after the UKI comes from the disk itself.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -103,24 +104,31 @@ def disk(place: Place, targets: Targets, host: Host) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
-def uki(targets: Targets, sdk_root: Path, host: Host) -> Path:
-    """The UKI, which is the same on every platform's disk, from one that is easily read."""
-    raw = targets.file("eucalyptus", ".raw")
-    out = host.machines / "uki.efi"
-    with bench(out, sdk_root, {"disk": raw}) as table:
-        esp = f"{table.source('disk')}@@{ALIGNMENT}"
-        [name] = [
-            line
-            for line in table.run("mdir", "-b", "-i", esp, "::EFI/Linux").stdout.splitlines()
-            if line.endswith(".efi")
-        ]
-        table.run("mcopy", "-i", esp, name, table.target("uki.efi"))
-        return table.take("uki.efi", out)
+@pytest.fixture
+def loader(place: Place, targets: Targets, sdk_root: Path, host: Host) -> Iterator[Path | None]:
+    """A disk with a copy of the ESP and nothing else, where the firmware needs one.
+
+    Its UKI has no counter: the boot loader would count there, and the system look on its own ESP.
+    """
+    if place.bootable:
+        yield None
+        return
+    out = host.machines / "loader.raw"
+    with bench(out, sdk_root, {"disk": targets.file("eucalyptus", ".raw")}) as table:
+        table.run("cp", "--sparse=always", table.source("disk"), table.target("loader"))
+        disk = table.target("loader")
+        table.run("sfdisk", "--quiet", "--delete", disk, *(str(number) for number in range(2, 10)))
+        esp, folder = f"{disk}@@{ALIGNMENT}", "::EFI/Linux"
+        [uki] = table.run("mdir", "-b", "-i", esp, folder).stdout.split()
+        table.run("mren", "-i", esp, uki, re.sub(r"\+\d+(?=\.efi$)", "", uki).rpartition("/")[2])
+        table.take("loader", out)
+    out.chmod(0o666)  # whoever QEMU runs as
+    yield out
+    out.unlink()
 
 
 def test_the_file_itself_boots(
-    place: Place, disk: Path, host: Host, insecure_key: KeyPair, uki: Path
+    place: Place, disk: Path, host: Host, insecure_key: KeyPair, loader: Path | None
 ) -> None:
     assert disk_format(disk) == place.format
     vagrant = place.platform == "vagrant"
@@ -133,7 +141,7 @@ def test_the_file_itself_boots(
         # Vagrant's machines know its key from their own OEM partition
         credentials={} if vagrant else ssh_credentials(key),
         isolated=True,
-        kernel=None if place.bootable else uki,
+        loader=loader,
     )
     with machine(spec, host) as made, boot(made) as running:
         running.wait_login(BOOT_SECONDS)

@@ -72,11 +72,12 @@ def test_the_whole_command_line() -> None:
     assert command_line(spec, Accel.TCG, durable=False) == GOLDEN.splitlines()
 
 
-def test_a_kernel_goes_before_a_disk_that_the_firmware_cannot_read() -> None:
-    spec = replace(SPEC, bus=Bus.PVSCSI, kernel=Path("/images/uki.efi"))
-    words = command_line(spec, Accel.TCG, durable=False)
-    assert words[words.index("-kernel") + 1] == "/run/kernel.efi"
-    assert "scsi-hd,drive=disk" in words
+def test_a_disk_that_the_firmware_cannot_read_has_another_one_start_it() -> None:
+    spec = replace(SPEC, bus=Bus.PVSCSI, loader=Path("/images/loader.raw"))
+    said = command_line(spec, Accel.TCG, durable=False)
+    assert "scsi-hd,drive=disk" in said
+    assert [word for word in said if "bootindex" in word] == ["virtio-blk-pci,drive=loader,bootindex=0"]
+    assert not any("/images" in word for word in said)
 
 
 def test_nothing_of_the_host_is_on_the_command_line() -> None:
