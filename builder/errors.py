@@ -6,7 +6,7 @@ do next. Tests assert on `code`; the text may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -92,6 +92,24 @@ class ColvertError(Exception):
         self.detail = tuple(detail)
         self.others = tuple(others)
 
+    def but(
+        self,
+        *,
+        what: str | None = None,
+        where: Location | None = None,
+        hint: str | None = None,
+        others: Iterable[ColvertError] | None = None,
+    ) -> ColvertError:
+        """The same failure, told with what is given here in place of its own."""
+        return ColvertError(
+            self.code,
+            self.what if what is None else what,
+            where=where or self.where,
+            hint=self.hint if hint is None else hint,
+            detail=self.detail,
+            others=self.others if others is None else others,
+        )
+
     @property
     def exit(self) -> Exit:
         return self.code.exit
@@ -108,3 +126,10 @@ class ColvertError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def raise_all(errors: Sequence[ColvertError]) -> None:
+    """Raise everything that was found in one go as one error; nothing where there is nothing."""
+    if errors:
+        first, *rest = errors
+        raise first.but(others=(*first.others, *rest))

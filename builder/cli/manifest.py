@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from builder.cli.common import Shared, exit_codes, shared_options
-from builder.errors import ColvertError
+from builder.errors import ColvertError, raise_all
 from builder.manifest import LoadedManifest, load
 from builder.manifest.schema import schema_json
 from builder.manifest.show import show_json, show_yaml
@@ -59,16 +59,7 @@ def check(shared: Shared, files: tuple[Path, ...]) -> None:
     if not shared.json and not shared.quiet:
         for loaded in good:
             click.echo(f"{loaded.path}: {loaded.manifest.id} {loaded.version}, no mistakes")
-    if errors:
-        first, *rest = errors
-        raise ColvertError(
-            first.code,
-            first.what,
-            where=first.where,
-            hint=first.hint,
-            detail=first.detail,
-            others=(*first.others, *rest),
-        )
+    raise_all(errors)
     if shared.json:
         rows = [
             {"file": str(item.path), "id": item.manifest.id, "version": item.version, "files": item.files}

@@ -17,7 +17,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.cpio import Member, write_cpio
 from builder.formats.elf import read_elf
 from builder.formats.root import COMPAT, INNER, Root
@@ -170,9 +170,7 @@ def _read_list(collector: _Collector, side: Path) -> None:
             _directive(collector, words, Location(f"/{LIST}", number))
         except ColvertError as error:
             errors.append(error)
-    if errors:
-        first = errors[0]
-        raise ColvertError(first.code, first.what, where=first.where, hint=first.hint, others=errors[1:])
+    raise_all(errors)
 
 
 def _directive(collector: _Collector, words: list[str], where: Location) -> None:

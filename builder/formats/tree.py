@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder.errors import Code, ColvertError
+from builder.errors import Code, ColvertError, raise_all
 from builder.formats.masks import masked
 from builder.formats.root import COMPAT, INNER
 from builder.pipeline.key import walk
@@ -118,7 +118,7 @@ def merge(packages: Sequence[PackageImage], out: Path, *, side: Path, exclude: S
                 _lay(tree, side, source, links)
             elif not _agree(source, other):
                 problems.append(_collision(source, other))
-    _raise_all(problems)
+    raise_all(problems)
     return tree
 
 
@@ -224,12 +224,6 @@ def _collision(one: _Source, other: _Source) -> ColvertError:
         f"/{one.name} comes from both {other.package.cpv} and {one.package.cpv}",
         hint="let one of the ebuilds not install it",
     )
-
-
-def _raise_all(problems: Sequence[ColvertError]) -> None:
-    if problems:
-        first = problems[0]
-        raise ColvertError(first.code, first.what, hint=first.hint, others=problems[1:])
 
 
 def check_owned(tree: Tree) -> None:

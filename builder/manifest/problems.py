@@ -13,7 +13,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, raise_all
 
 Loc = tuple[int | str, ...]
 MAX_SHOWN = 60
@@ -70,16 +70,13 @@ class Problems:
 
     def raise_any(self) -> None:
         """Raise one error that holds all mistakes, if there are any."""
-        if not self._found:
-            return
         order = {name: number for number, name in enumerate(self._files)}
 
         def place(error: ColvertError) -> tuple[int, int, int]:
             where = error.where or Location("")
             return order.get(where.file, len(order)), where.line, where.column
 
-        first, *others = sorted(self._found, key=place)[:MAX_TOLD]
-        raise ColvertError(first.code, first.what, where=first.where, hint=first.hint, others=others)
+        raise_all(sorted(self._found, key=place)[:MAX_TOLD])
 
 
 # parts of pydantic's places that are no part of a manifest

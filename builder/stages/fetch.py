@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import urllib3
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, raise_all
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.lock import held
 
@@ -136,17 +136,7 @@ class Fetcher:
         """Fetch everything that is missing, several at once; all failures are told together."""
         todo = {item.name: item for item in wanted if not self.have(item)}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            errors = [error for error in pool.map(self._try, todo.values()) if error is not None]
-        if errors:
-            first = errors[0]
-            raise ColvertError(
-                first.code,
-                first.what,
-                where=first.where,
-                hint=first.hint,
-                detail=first.detail,
-                others=errors[1:],
-            )
+            raise_all([error for error in pool.map(self._try, todo.values()) if error is not None])
 
     def path(self, wanted: Distfile) -> Path:
         return self.directory / wanted.name

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, raise_all
 from builder.pipeline.key import digest_file, digest_tree, digest_value, walk
 from builder.pipeline.stage import Executor, Phase, Stage, Work
 from builder.pipeline.store import Entry, discard
@@ -155,11 +155,7 @@ class Builder:
             except BaseException:
                 CANCELLED.set()
                 raise
-        if failures:
-            first, *others = failures
-            raise ColvertError(
-                first.code, first.what, where=first.where, hint=first.hint, detail=first.detail, others=others
-            )
+        raise_all(failures)
         return built
 
     def _closure(self, wanted: Iterable[str] | None) -> set[str]:

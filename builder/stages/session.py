@@ -100,14 +100,8 @@ class Session:
                 if error.code is not Code.FETCH_FAILED or not gone:
                     raise
                 if self.locked:
-                    raise ColvertError(
-                        error.code,
-                        error.what,
-                        where=error.where,
-                        detail=error.detail,
-                        hint="without --locked, the newest patch release is taken",
-                        others=error.others,
-                    ) from error
+                    hint = "without --locked, the newest patch release is taken"
+                    raise error.but(hint=hint) from error
                 self._bump(gone)
 
     def _bump(self, gone: Iterable[str]) -> None:
@@ -132,12 +126,8 @@ class Session:
         text = " ".join(error.detail)
         for number, atom in enumerate(self.loaded.manifest.packages):
             if f'"{atom}"' in text or f"{atom}::" in text:
-                where = self.loaded.origin(("packages", number))
-                return ColvertError(
-                    error.code, f"{error.what}: {atom}", where=where, detail=error.detail, hint=error.hint
-                )
-        where = Location(str(self.loaded.path))
-        return ColvertError(error.code, error.what, where=where, detail=error.detail, hint=error.hint)
+                return error.but(what=f"{error.what}: {atom}", where=self.loaded.origin(("packages", number)))
+        return error.but(where=Location(str(self.loaded.path)))
 
 
 def open_session(request: Request, events: Events) -> Session:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.gpt import DISK_SIZE, MIB, TAIL
 from builder.manifest.fields import GIB, format_size
 from builder.manifest.load import LoadedManifest
@@ -22,7 +22,7 @@ def choose(targets: Sequence[str]) -> list[Platform]:
     """The platforms by name; `all` is every one."""
     unknown = [name for name in dict.fromkeys(targets) if name not in (*PLATFORMS, ALL)]
     errors = [_unknown("target", name) for name in unknown]
-    _raise(errors)
+    raise_all(errors)
     return [PLATFORMS[name] for name in (PLATFORMS if ALL in targets else dict.fromkeys(targets))]
 
 
@@ -36,7 +36,7 @@ def check_settings(loaded: LoadedManifest) -> None:
         elif size is not None and (what := _size_problem(size, platform, loaded.manifest.disk)):
             where = loaded.origin(("platforms", name, "disk_size"))
             errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
-    _raise(errors)
+    raise_all(errors)
 
 
 def least_size(disk: Disk) -> int:
@@ -69,10 +69,3 @@ def _unknown(what: str, name: str, where: Location | None = None) -> ColvertErro
     return ColvertError(
         Code.UNKNOWN_TARGET, f"there is no {what} {quote(name)}{near}", where=where, hint=hint
     )
-
-
-def _raise(errors: Sequence[ColvertError]) -> None:
-    """All mistakes at once, as one error."""
-    if errors:
-        first = errors[0]
-        raise ColvertError(first.code, first.what, where=first.where, hint=first.hint, others=errors[1:])
