@@ -1,0 +1,177 @@
+"""Disk: tree -> usr image -> initrd and UKI -> disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+from builder.errors import Code, ColvertError
+from builder.formats.erofs import ErofsSettings, make_erofs
+from builder.formats.esp import BootFiles, make_esp
+from builder.formats.gpt import Contents, Sizes, make_disk
+from builder.formats.initrd import make_initrd
+from builder.formats.oem import make_oem
+from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
+from builder.formats.verity import make_verity
+from builder.manifest.model import Usr
+from builder.pipeline.stage import Work
+from builder.pipeline.store import Entry
+from builder.stages.targets import disk_size
+from builder.stages.tree import Trees
+
+# A new entry's tries before the other slot is taken (systemd-boot, "Boot Counting").
+TRIES = 3
+
+
+@dataclass
+class Disks(Trees):
+    """The disk of the tree and what it is made of, each made when it is first asked for."""
+
+    @cached_property
+    def usr(self) -> Entry:
+        """out/usr.raw, out/usr.verity and out/roothash."""
+        manifest = self.session.loaded.manifest
+        inputs = {
+            "tree": self.tree.digest,
+            "manifest": manifest.part_json("id", "usr", "disk"),
+            "epoch": str(self.session.loaded.epoch),
+        }
+        return self.stage("usr", inputs, (self.tree,), self._make_usr)
+
+    def _make_usr(self, work: Work) -> None:
+        loaded, root = self.session.loaded, self.session.sdk.root
+        disk = loaded.manifest.disk
+        work.phase("erofs")
+        make_erofs(
+            self.tree.out / "tree/usr",
+            work.out / "usr.raw",
+            sdk_root=root,
+            epoch=loaded.epoch,
+            settings=_compression(loaded.manifest.usr),
+            limit=disk.usr_size,
+        )
+        work.phase("verity")
+        verity = make_verity(
+            work.out / "usr.raw",
+            work.out / "usr.verity",
+            sdk_root=root,
+            identity=f"{loaded.manifest.id} {loaded.version}",
+            limit=disk.verity_size,
+        )
+        (work.out / "roothash").write_text(verity.root_hash)
+
+    @cached_property
+    def initrd(self) -> Entry:
+        """out/initrd"""
+        inputs = {"tree": self.tree.digest, "epoch": str(self.session.loaded.epoch)}
+        return self.stage("initrd", inputs, (self.tree,), self._make_initrd)
+
+    def _make_initrd(self, work: Work) -> None:
+        tree = self.tree.out
+        epoch, root = self.session.loaded.epoch, self.session.sdk.root
+        make_initrd(tree / "tree", tree / "side", work.out / "initrd", sdk_root=root, epoch=epoch)
+
+    @property
+    def root_hash(self) -> str:
+        return (self.usr.out / "roothash").read_text()
+
+    @cached_property
+    def uki(self) -> Entry:
+        """out/uki.efi: unsigned; it names its /usr by the root hash."""
+        inputs = {
+            "tree": self.tree.digest,
+            "initrd": self.initrd.digest,
+            "roothash": self.root_hash,
+            "manifest": self.session.loaded.manifest.part_json("kernel.command_line"),
+        }
+        return self.stage("uki", inputs, (self.tree, self.initrd), self._make_uki)
+
+    def _make_uki(self, work: Work) -> None:
+        tree = self.tree.out
+        release = json.loads((tree / "report.json").read_text())["kernel"]
+        if release is None:
+            raise ColvertError(
+                Code.IMAGE_INVALID,
+                "the image has no kernel",
+                hint="name one under `kernel: package:` in the manifest",
+            )
+        words = (f"usrhash={self.root_hash}", *self.session.loaded.manifest.kernel.command_line)
+        parts = UkiParts(
+            kernel=tree / "side/usr/lib/modules" / release / "vmlinuz",
+            initrd=self.initrd.out / "initrd",
+            cmdline=" ".join(words),
+            os_release=tree / "tree/usr/lib/os-release",
+            uname=release,
+            stub=tree / "side" / STUB,
+        )
+        make_uki(parts, work.out / "uki.efi", sdk_root=self.session.sdk.root)
+
+    @cached_property
+    def disk(self) -> Entry:
+        """out/disk.raw: the GPT disk with slot A filled; out/esp.raw is not kept."""
+        inputs = {
+            "usr": self.usr.digest,
+            "uki": self.uki.digest,
+            "tree": self.tree.digest,
+            "manifest": self.session.loaded.manifest.part_json("id", "disk"),
+            "epoch": str(self.session.loaded.epoch),
+        }
+        return self.stage("disk", inputs, (self.tree, self.usr, self.uki), self._make_disk)
+
+    def _make_disk(self, work: Work) -> None:
+        loaded, root = self.session.loaded, self.session.sdk.root
+        name, version, sizes = loaded.manifest.id, loaded.version, loaded.manifest.disk
+        identity = f"{name} {version}"
+        boot = BootFiles(
+            self.tree.out / "tree" / LOADER, self.uki.out / "uki.efi", f"{name}_{version}+{TRIES}.efi"
+        )
+        work.phase("ESP")
+        esp = make_esp(
+            boot,
+            work.scratch / "esp.raw",
+            sdk_root=root,
+            size=sizes.esp_size,
+            epoch=loaded.epoch,
+            identity=identity,
+        )
+        oem = make_oem(
+            None,
+            work.scratch / "oem.raw",
+            sdk_root=root,
+            size=sizes.oem_size,
+            epoch=loaded.epoch,
+            identity=identity,
+        )
+        work.phase("GPT")
+        hashed = self.root_hash
+        contents = Contents(
+            id=name,
+            version=version,
+            esp=esp,
+            usr=self.usr.out / "usr.raw",
+            verity=self.usr.out / "usr.verity",
+            usr_uuid=_half(hashed, 0),
+            verity_uuid=_half(hashed, 1),
+            oem=oem,
+            sizes=Sizes(
+                esp=sizes.esp_size,
+                usr=sizes.usr_size,
+                verity=sizes.verity_size,
+                signature=sizes.signature_size,
+                oem=sizes.oem_size,
+            ),
+        )
+        make_disk(contents, work.out / "disk.raw", sdk_root=root, size=disk_size(sizes))
+
+
+def _half(root_hash: str, which: int) -> UUID:
+    """The partition UUID that is half of a root hash (Discoverable Partitions Specification)."""
+
+    return UUID(root_hash[32 * which : 32 * which + 32])
+
+
+def _compression(usr: Usr) -> ErofsSettings:
+    algorithm, _, level = usr.compression.partition(",")
+    return ErofsSettings(algorithm, int(level) if level else None, usr.cluster_size)
