@@ -127,6 +127,11 @@ class Running:
         """How often the machine was reset since it was switched on, by the guest or its watchdog."""
         return len(self.qmp.events("RESET"))
 
+    def told(self) -> str:
+        """Everything that tells why a machine was reset: QEMU's events and the whole console."""
+        events = [*self.qmp.events("WATCHDOG"), *self.qmp.events("RESET")]
+        return "\n".join([*map(str, events), self.console.text(self.begin)])
+
     def wait_reset(self, count: int, timeout: float) -> None:
         """Wait until the machine was reset `count` times."""
         end = time.monotonic() + timeout
