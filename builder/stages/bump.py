@@ -17,6 +17,7 @@ from pathlib import Path
 
 from builder.errors import Code, ColvertError
 from builder.pipeline.key import digest_file, digest_tree, digest_value
+from builder.pipeline.lock import held
 from builder.pipeline.store import discard
 from builder.sandbox.home import Home
 from builder.sandbox.run import Bind, hand_over, run
@@ -114,10 +115,15 @@ def debian_sources(home: Home, sdk: Sdk, packages: Sequence[str]) -> list[Source
     """Every file of these source packages that the SDK's mirror has now, vouched for by apt."""
     if not packages:
         return []
-    place = hand_over(home.cache / "apt")
-    lines = [
-        line for line in (sdk.root / "etc/apt/sources.list").read_text().splitlines() if sdk.mirror in line
-    ]
+    # apt locks its lists and would fail beside another build's
+    with held(home.cache / "apt.lock"):
+        return _ask_apt(hand_over(home.cache / "apt"), sdk, packages)
+
+
+def _ask_apt(place: Path, sdk: Sdk, packages: Sequence[str]) -> list[Source]:
+    text = (sdk.root / "etc/apt/sources.list").read_text()
+    # security updates lie on another server, below an address that starts with the same words
+    lines = [line for line in text.splitlines() if sdk.mirror in (word.rstrip("/") for word in line.split())]
     for folder in ("lists", "lists/partial"):
         hand_over(place / folder)
     (place / "sources.list").write_text("".join(f"{re.sub('^deb ', 'deb-src ', line)}\n" for line in lines))
@@ -163,6 +169,13 @@ def bumped_overlay(home: Home, overlay: Overlay, bumps: Sequence[Bump], fetcher:
             }
         )
     )
+    with held(target.with_name(f"{target.name}.lock")):
+        _write_bumped(target, overlay, bumps, fetcher)
+    return replace(overlay, path=target)
+
+
+def _write_bumped(target: Path, overlay: Overlay, bumps: Sequence[Bump], fetcher: Fetcher) -> None:
+    """Make the copy, unless an earlier build did; it appears whole, by one rename."""
     if not target.exists():
         part = target.with_name(f"{target.name}.part")
         discard(part)
@@ -171,7 +184,6 @@ def bumped_overlay(home: Home, overlay: Overlay, bumps: Sequence[Bump], fetcher:
             (part / bump.node.ebuild).rename(part / bump.ebuild)
             _pin(part, bump, fetcher)
         part.rename(target)
-    return replace(overlay, path=target)
 
 
 def _pin(overlay: Path, bump: Bump, fetcher: Fetcher) -> None:
