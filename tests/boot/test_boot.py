@@ -129,6 +129,12 @@ def test_the_command_line_names_the_running_slot(first: Booted) -> None:
         assert first.ask(f"test -b /dev/disk/by-partuuid/{name} && echo there") == "there"
 
 
+def test_the_name_of_usr_outlives_the_events_of_the_real_root(first: Booted) -> None:
+    """Whoever made /dev/mapper/usr in the initrd, udev or libdevmapper: udev's rules keep it."""
+    first.ask("rm -f /dev/mapper/usr && udevadm trigger --action=add --settle /sys/class/block/dm-0")
+    assert first.ask("test -b /dev/mapper/usr && echo there") == "there"
+
+
 @pytest.mark.parametrize(
     "attempt",
     ["touch /usr/new", "rm /usr/lib/os-release", "mount -o remount,rw /usr && touch /usr/new"],
