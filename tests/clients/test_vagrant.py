@@ -38,6 +38,7 @@ end
 Vagrant.configure("2") do |config|
   config.vm.box = "%(box)s"
   config.vm.boot_timeout = 900
+  config.vm.hostname = "duck.example.org"
   config.vm.provision :shell, inline: "echo provisioned > /root/provisioned"
   config.ssh.guest_port = 2222
   config.vm.provider :libvirt do |libvirt|
@@ -59,7 +60,7 @@ vagrant box add --provider libvirt "$2"
 cd
 vagrant up --provider libvirt
 echo === inside
-vagrant ssh -c 'id -un; cat /root/provisioned; findmnt -no SOURCE /'
+vagrant ssh -c 'id -un; cat /root/provisioned; findmnt -no SOURCE /; hostnamectl hostname'
 echo === the well-known keys
 for key in "$3".rsa "$3".ed25519; do
     install -m 600 "$key" well-known
@@ -121,7 +122,7 @@ def test_up_and_ssh(desk: Desk, targets: Targets) -> None:
     knock, _, after = rest.partition("=== halt\n")
     # one of them let Vagrant in, and nobody since
     assert "Vagrant insecure key detected" in before
-    assert inside.split() == ["root", "provisioned", "/dev/vda10"]
+    assert inside.split() == ["root", "provisioned", "/dev/vda10", "duck"]
     assert "entered" not in knock
     assert knock.count("status 255") == 2
     assert "state,shutoff" in after
