@@ -29,6 +29,7 @@ from builder.machine.qemu import (
     QMP_SOCKET,
     RUN_DIR,
     SERIAL_SOCKET,
+    WRITES_PATH,
     MachineSpec,
 )
 from builder.pipeline.lock import held
@@ -37,6 +38,8 @@ from builder.sandbox.run import UNPRIVILEGED_ID, Bind, Sandbox, run
 # what the images of each format begin with, under QEMU's name for it
 MAGICS: Mapping[bytes, str] = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"conectix": "vpc"}
 CREATE_SECONDS = 300.0
+# a hole, of which a machine's log of writes fills the start
+LOG_SIZE = 64 << 30
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ class Machine:
     @property
     def disk(self) -> Path:
         return self.directory / "disk"
+
+    @property
+    def write_log(self) -> Path:
+        return self.disk / Path(WRITES_PATH).name
 
     @property
     def run(self) -> Path:
@@ -197,6 +204,9 @@ def _furnish(made: Machine) -> None:
     disk = made.disk / Path(DISK_PATH).name
     if not disk.exists():
         _make_disk(made, disk)
+    if made.spec.log_writes:
+        with made.write_log.open("wb") as log:
+            log.truncate(LOG_SIZE)
     for path in made.disk.iterdir():
         made.give(path)
 

@@ -23,6 +23,7 @@ DISK_DIR = "/run/disk"
 RUN_DIR = "/run/machine"
 DISK_PATH = f"{DISK_DIR}/disk.qcow2"
 VARS_PATH = f"{DISK_DIR}/vars.fd"
+WRITES_PATH = f"{DISK_DIR}/writes.log"
 QMP_SOCKET = "qmp.sock"
 SERIAL_SOCKET = "serial.sock"
 CONSOLE_LOG = "console.log"
@@ -139,6 +140,9 @@ class MachineSpec:
     smbios: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     forwards: tuple[Forward, ...] = ()
     guest_forward: GuestForward | None = None
+    # every write and flush of the guest is written down too (QEMU's blklogwrites), from which
+    # tests make the disks that a power cut could leave
+    log_writes: bool = False
     # the guest reaches nothing but its forwards: for tests, which need no outside world
     isolated: bool = False
     display: bool = False
@@ -191,7 +195,13 @@ def _board(spec: MachineSpec, accel: Accel) -> list[str]:
 
 def _disk(spec: MachineSpec, durable: bool) -> list[str]:
     cache = "writeback" if durable else "unsafe"
-    words = ["-drive", f"if=none,id=disk,format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"]
+    drive = f"format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"
+    if spec.log_writes:
+        logged = f"driver=blklogwrites,log.driver=file,log.filename={WRITES_PATH}"
+        drive = (
+            f"{logged},cache={cache},file.driver=qcow2,file.file.driver=file,file.file.filename={DISK_PATH}"
+        )
+    words = ["-drive", f"if=none,id=disk,{drive}"]
     for device in _DISK_DEVICES[spec.bus]:
         # each place in the boot order is there once
         words += ["-device", device.removesuffix(",bootindex=0") if spec.loader else device]
