@@ -17,16 +17,14 @@ import pytest
 from builder.formats.gpt import ALIGNMENT, ESP_SIZE, MIB, USR_SIZE
 from builder.machine.credentials import checkout_key, ssh_credentials
 from builder.machine.files import Host, Machine, machine
-from builder.machine.guest import SSH_FAILED, Guest
-from builder.machine.probe import LOGIN_SECONDS, Running, boot
+from builder.machine.guest import SSH_FAILED
+from builder.machine.probe import boot
 from builder.machine.qemu import DISK_PATH, Bus, Forward, MachineSpec, Nic
 from builder.sandbox.run import run
+from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Booted, let_in, up
 
 pytestmark = pytest.mark.boot
 
-# a machine under TCG shares the cores with whatever else runs here
-BOOT_SECONDS = 2 * LOGIN_SECONDS
-SETTLE_SECONDS = 600.0
 LARGER_DISK = 12  # GiB; the image's own has 8
 GIB = 1 << 30
 # docs/concepts.md, "The disk": slot A starts after ESP and BIOS-BOOT
@@ -34,23 +32,13 @@ USR_START = ALIGNMENT + ESP_SIZE + MIB
 VERITY_START = USR_START + USR_SIZE
 
 
-@dataclass(frozen=True)
-class Booted:
-    """A machine that runs, and the way into it."""
-
-    running: Running
-    guest: Guest
-
-    def ask(self, command: str) -> str:
-        return self.guest.run(command).strip()
-
-    def identity(self) -> dict[str, str]:
-        """What must differ between machines and stay the same on each."""
-        return {
-            "machine id": self.ask("cat /etc/machine-id"),
-            "host key": self.ask("cat /etc/ssh/ssh_host_ed25519_key.pub"),
-            "disk GUID": self.ask("lsblk -ndo PTUUID /dev/vda"),
-        }
+def identity(booted: Booted) -> dict[str, str]:
+    """What must differ between machines and stay the same on each."""
+    return {
+        "machine id": booted.ask("cat /etc/machine-id"),
+        "host key": booted.ask("cat /etc/ssh/ssh_host_ed25519_key.pub"),
+        "disk GUID": booted.ask("lsblk -ndo PTUUID /dev/vda"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -78,27 +66,22 @@ def clones(spec: MachineSpec, host: Host) -> Iterator[Clones]:
     """Three machines of one image that run together; each boots alone, since it needs all cores."""
     with ExitStack() as stack:
 
-        def start(its: MachineSpec, *, let_in: bool = True) -> Booted:
-            running = stack.enter_context(boot(stack.enter_context(machine(its, host))))
-            booted = Booted(running, running.guest(host.key()))
+        def start(its: MachineSpec, *, enter: bool = True) -> Booted:
+            made = stack.enter_context(machine(its, host))
+            running = stack.enter_context(boot(made))
+            if enter:
+                return let_in(made, running)
             running.wait_login(BOOT_SECONDS)
-            if let_in:
-                booted.guest.wait(SETTLE_SECONDS, running.alive)
-            return booted
+            return Booted(running, running.guest(host.key()))
 
         first, second = start(spec), start(spec)
-        closed = start(replace(spec, credentials={}), let_in=False)
+        closed = start(replace(spec, credentials={}), enter=False)
         yield Clones(first, second, closed)
 
 
 @pytest.fixture(scope="module")
 def first(clones: Clones) -> Booted:
     return clones.first
-
-
-def _settled(booted: Booted) -> str:
-    """systemd's own verdict, once every job of the boot is done."""
-    return booted.guest.attempt("systemctl is-system-running --wait", timeout=SETTLE_SECONDS).stdout.strip()
 
 
 # what the machine is
@@ -160,11 +143,11 @@ def test_etc_takes_changes(first: Booted) -> None:
 
 def test_no_unit_failed(first: Booted) -> None:
     assert first.ask("systemctl list-units --failed --no-legend --plain") == ""
-    assert _settled(first) == "running"
+    assert first.settled() == "running"
 
 
 def test_the_entry_is_blessed(first: Booted) -> None:
-    _settled(first)
+    first.settled()
     assert first.ask("systemctl is-active boot-complete.target") == "active"
     entries = first.ask("for d in /efi /boot; do ls $d/EFI/Linux 2>/dev/null; done; true").split()
     assert entries
@@ -219,26 +202,22 @@ def test_the_console_lets_nobody_in_without_a_password(clones: Clones, name: byt
 
 
 def test_clones_differ(clones: Clones) -> None:
-    one, other = clones.first.identity(), clones.second.identity()
+    one, other = identity(clones.first), identity(clones.second)
     assert all(one.values())
     assert {name for name in one if one[name] == other[name]} == set()
 
 
 def test_a_second_boot_is_the_same_machine(clones: Clones) -> None:
     first = clones.first
-    before = first.identity()
+    before = identity(first)
     uuid = first.ask("findmnt -no UUID /")
     first.ask("echo kept > /root/marker && sync")
     position = first.running.console.position()
-    first.guest.attempt("systemctl reboot")
-    first.running.wait_reset(1, SETTLE_SECONDS)
-    first.running.wait_for(r"(?m)^\S+ login:", BOOT_SECONDS, after=position)
-    # a changed host key would be refused here already
-    first.guest.wait(SETTLE_SECONDS, first.running.alive)
-    assert first.identity() == before
+    first.reboot()
+    assert identity(first) == before
     assert first.ask("findmnt -no UUID /") == uuid
     assert first.ask("cat /root/marker /etc/mine") == "kept\nmine"
-    assert _settled(first) == "running"
+    assert first.settled() == "running"
     assert first.running.console.problems(after=position) == ()
 
 
@@ -281,9 +260,6 @@ def test_a_corrupted_slot_restarts_instead_of_hanging(spec: MachineSpec, host: H
 
 def test_the_disk_is_found_on_every_bus(spec: MachineSpec, host: Host) -> None:
     """One kernel for all places: here NVMe, as on EC2 and on a laptop."""
-    with machine(replace(spec, bus=Bus.NVME, nic=Nic.E1000E), host) as made, boot(made) as running:
-        running.wait_login(BOOT_SECONDS)
-        guest = running.guest(host.key())
-        guest.wait(SETTLE_SECONDS, running.alive)
-        assert guest.run("findmnt -no SOURCE /").startswith("/dev/nvme0n1")
-        assert running.problems() == ()
+    with up(replace(spec, bus=Bus.NVME, nic=Nic.E1000E), host) as booted:
+        assert booted.ask("findmnt -no SOURCE /").startswith("/dev/nvme0n1")
+        assert booted.running.problems() == ()

@@ -19,17 +19,16 @@ import pytest
 
 from builder.machine.credentials import checkout_key, ssh_credentials
 from builder.machine.files import Host, Machine, machine
-from builder.machine.guest import SSH_FAILED, Guest
-from builder.machine.probe import LOGIN_SECONDS, Running, boot
+from builder.machine.guest import SSH_FAILED
+from builder.machine.probe import Running, boot
 from builder.machine.qemu import RUN_DIR, Bus, Forward, GuestForward, MachineSpec
 from builder.sandbox.run import run
 from tests import configdrive, metadata
+from tests.booted import SETTLE_SECONDS, Booted, let_in
 from tests.metadata import Service, serve
 
 pytestmark = pytest.mark.boot
 
-BOOT_SECONDS = 2 * LOGIN_SECONDS
-SETTLE_SECONDS = 600.0
 ADDRESS = "169.254.169.254"
 EC2 = {1: {"manufacturer": "Amazon EC2", "product": "c5.large"}}
 GCE = {1: {"manufacturer": "Google", "product": "Google Compute Engine"}}
@@ -46,28 +45,14 @@ STATE = "/var/lib/colvert/provision"
 
 
 @dataclass(frozen=True)
-class Booted:
-    """A machine that runs, the service it asks, and the way into it."""
+class Told(Booted):
+    """A machine that runs, and the service it asks."""
 
-    running: Running
-    guest: Guest
     service: Service
-
-    def ask(self, command: str) -> str:
-        return self.guest.run(command).strip()
-
-    def reboot(self) -> None:
-        count = self.running.resets()
-        position = self.running.console.position()
-        self.guest.attempt("systemctl reboot")
-        self.running.wait_reset(count + 1, SETTLE_SECONDS)
-        self.running.wait_for(r"(?m)^\S+ login:", BOOT_SECONDS, after=position)
-        self.guest.wait(SETTLE_SECONDS, self.running.alive)
 
     def settled(self) -> str:
         """systemd's own verdict, once the boot is done and the agent with it."""
-        command = "systemctl is-system-running --wait"
-        verdict = self.guest.attempt(command, timeout=SETTLE_SECONDS).stdout.strip()
+        verdict = super().settled()
         units = " ".join(f"colvert-provision-{step}.service" for step in ("fetch", "apply", "script"))
         asked = f"test -e /run/colvert-provision/asked && systemctl show -P ActiveState {units}; true"
         end, quiet = time.monotonic() + SETTLE_SECONDS, 0
@@ -89,11 +74,6 @@ class Booted:
         start, end = (int(word) for word in shown.split())
         return (end - start) / 1e6
 
-    def healthy(self) -> None:
-        """The boot was as good as any."""
-        assert self.settled() == "running"
-        assert self.ask("systemctl list-units --failed --no-legend --plain") == ""
-
 
 def _spec(image: Path, service: Service, tables: dict[int, dict[str, str]]) -> MachineSpec:
     return MachineSpec(
@@ -105,25 +85,23 @@ def _spec(image: Path, service: Service, tables: dict[int, dict[str, str]]) -> M
     )
 
 
-def _let_in(running: Running, host: Host, service: Service) -> Booted:
-    booted = Booted(running, running.guest(host.key()), service)
-    running.wait_login(BOOT_SECONDS)
-    booted.guest.wait(SETTLE_SECONDS, running.alive)
-    return booted
+def _told(made: Machine, running: Running, service: Service) -> Told:
+    booted = let_in(made, running)
+    return Told(booted.running, booted.guest, service)
 
 
 @contextmanager
-def _up(spec: MachineSpec, host: Host, service: Service) -> Iterator[Booted]:
+def _up(spec: MachineSpec, host: Host, service: Service) -> Iterator[Told]:
     """A machine that has let us in."""
     with machine(spec, host) as made, boot(made) as running:
-        yield _let_in(running, host, service)
+        yield _told(made, running, service)
 
 
 # the right one
 
 
 @pytest.fixture(scope="module")
-def cloud(image: Path, host: Host) -> Iterator[Booted]:
+def cloud(image: Path, host: Host) -> Iterator[Told]:
     service = metadata.ec2(
         keys={"checkout": host.key().public}, name="ip-10-1-2-3.internal", user_data=SCRIPT
     )
@@ -131,7 +109,7 @@ def cloud(image: Path, host: Host) -> Iterator[Booted]:
         yield booted
 
 
-def test_the_platforms_key_opens(cloud: Booted, tmp_path: Path) -> None:
+def test_the_platforms_key_opens(cloud: Told, tmp_path: Path) -> None:
     assert cloud.ask("id -u") == "0"
     # the only one there is
     assert cloud.guest.attempt("test -e /root/.ssh/authorized_keys").returncode == 1
@@ -139,23 +117,23 @@ def test_the_platforms_key_opens(cloud: Booted, tmp_path: Path) -> None:
         assert replace(cloud.guest, key=key).attempt("true").returncode == SSH_FAILED
 
 
-def test_the_machine_is_healthy(cloud: Booted) -> None:
+def test_the_machine_is_healthy(cloud: Told) -> None:
     cloud.healthy()
     assert cloud.running.problems() == ()
 
 
-def test_the_host_name_is_set(cloud: Booted) -> None:
+def test_the_host_name_is_set(cloud: Told) -> None:
     assert cloud.ask("hostname 2>/dev/null || cat /proc/sys/kernel/hostname") == "ip-10-1-2-3.internal"
     assert cloud.ask("cat /etc/hostname") == "ip-10-1-2-3.internal"
 
 
-def test_user_data_ran_once(cloud: Booted) -> None:
+def test_user_data_ran_once(cloud: Told) -> None:
     cloud.settled()
     assert cloud.ask("cat /root/ran") == "ran\n0"
     assert "the script speaks" in cloud.ask("journalctl -b --no-pager -o cat -t user-data")
 
 
-def test_no_secret_is_in_the_journal_or_open_to_all(cloud: Booted) -> None:
+def test_no_secret_is_in_the_journal_or_open_to_all(cloud: Told) -> None:
     assert SECRET not in cloud.ask("journalctl -b --no-pager -o cat -a")
     found = cloud.ask(f"grep -rl '{SECRET}' /run /etc /var/lib /tmp /root 2>/dev/null; true").split()
     assert found == []
@@ -165,17 +143,17 @@ def test_no_secret_is_in_the_journal_or_open_to_all(cloud: Booted) -> None:
     )
 
 
-def test_the_token_is_asked_for_first(cloud: Booted) -> None:
+def test_the_token_is_asked_for_first(cloud: Told) -> None:
     assert cloud.service.asked[0] == "PUT /latest/api/token"
 
 
-def test_the_oem_partition_is_mounted(cloud: Booted) -> None:
+def test_the_oem_partition_is_mounted(cloud: Told) -> None:
     options = cloud.ask("findmnt -no OPTIONS /oem").split(",")
     assert {"ro", "nodev", "nosuid", "noexec"} <= set(options)
     assert "ID=" in cloud.ask("cat /oem/oem-release")
 
 
-def test_the_steps_are_shut_in(cloud: Booted) -> None:
+def test_the_steps_are_shut_in(cloud: Told) -> None:
     """systemd's own measure, 0 (nothing is open) to 10."""
     shown = cloud.ask("systemd-analyze security --no-pager colvert-provision-fetch.service | tail -1; true")
     found = re.search(r"colvert-provision-fetch.service: (\d+\.\d)", shown)
@@ -183,7 +161,7 @@ def test_the_steps_are_shut_in(cloud: Booted) -> None:
     assert float(found[1]) < 2.0
 
 
-def test_a_second_boot_does_nothing(cloud: Booted) -> None:
+def test_a_second_boot_does_nothing(cloud: Told) -> None:
     cloud.settled()
     cloud.service.asked.clear()
     cloud.reboot()
@@ -193,7 +171,7 @@ def test_a_second_boot_does_nothing(cloud: Booted) -> None:
     assert "was provisioned before" in cloud.journal()
 
 
-def test_another_instance_of_the_disk_is_provisioned_again(cloud: Booted) -> None:
+def test_another_instance_of_the_disk_is_provisioned_again(cloud: Told) -> None:
     document = {
         "systemd.credentials": [
             {"name": "tmpfiles.extra", "text": f"f /root/from-tmpfiles 0600 root root - {SECRET}"},
@@ -243,7 +221,7 @@ def test_another_instance_of_the_disk_is_provisioned_again(cloud: Booted) -> Non
 
 
 @pytest.fixture(scope="module")
-def besieged(image: Path, host: Host) -> Iterator[Booted]:
+def besieged(image: Path, host: Host) -> Iterator[Told]:
     service = Service(behave=metadata.dead)
     with serve(service):
         spec = replace(_spec(image, service, EC2), credentials=ssh_credentials(host.key()))
@@ -251,7 +229,7 @@ def besieged(image: Path, host: Host) -> Iterator[Booted]:
             yield booted
 
 
-def _unharmed(booted: Booted) -> None:
+def _unharmed(booted: Told) -> None:
     # we were let in before the service was given up: nothing waits for it
     assert booted.ask("systemctl is-active multi-user.target") == "active"
     booted.healthy()
@@ -262,7 +240,7 @@ def _unharmed(booted: Booted) -> None:
     assert stranger.attempt("true").returncode == SSH_FAILED
 
 
-def test_a_dead_service_holds_nobody(besieged: Booted) -> None:
+def test_a_dead_service_holds_nobody(besieged: Told) -> None:
     # the first boot is counted, so it is blessed only if nothing failed
     _unharmed(besieged)
     assert "nothing was learned" in besieged.journal()
@@ -274,14 +252,14 @@ def test_a_dead_service_holds_nobody(besieged: Booted) -> None:
 @pytest.mark.parametrize(
     "behave", [metadata.garbage, metadata.endless, metadata.redirect], ids=["garbage", "endless", "redirect"]
 )
-def test_nonsense_is_left_alone(besieged: Booted, behave: Callable[[metadata.Handler], None]) -> None:
+def test_nonsense_is_left_alone(besieged: Told, behave: Callable[[metadata.Handler], None]) -> None:
     besieged.service.behave = behave
     besieged.reboot()
     _unharmed(besieged)
     assert "nothing was learned" in besieged.journal()
 
 
-def test_a_hostile_service_gets_nothing(besieged: Booted, host: Host) -> None:
+def test_a_hostile_service_gets_nothing(besieged: Told, host: Host) -> None:
     besieged.service.behave = metadata.hostile(host.key().public)
     besieged.reboot()
     _unharmed(besieged)
@@ -330,7 +308,7 @@ def test_openstack_config_drive(image: Path, host: Host, form: str) -> None:
         with machine(spec, host) as made:
             _add_drive(made, host.key().public, form)
             with boot(made) as running:
-                booted = _let_in(running, host, service)
+                booted = _told(made, running, service)
                 booted.healthy()
                 assert service.asked == []
                 assert booted.ask("cat /etc/hostname") == "web"

@@ -1,0 +1,66 @@
+"""Booted: a machine of a boot test that runs, and the way into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from builder.machine.files import Host, Machine, machine
+from builder.machine.guest import Guest
+from builder.machine.probe import LOGIN_SECONDS, Running, boot
+from builder.machine.qemu import MachineSpec
+
+# a machine under TCG shares the cores with whatever else runs here
+BOOT_SECONDS = 2 * LOGIN_SECONDS
+SETTLE_SECONDS = 600.0
+LOGIN = r"(?m)^\S+ login:"
+
+
+@dataclass(frozen=True)
+class Booted:
+    """A machine that runs and has let us in."""
+
+    running: Running
+    guest: Guest
+
+    def ask(self, command: str) -> str:
+        return self.guest.run(command).strip()
+
+    def settled(self) -> str:
+        """systemd's own verdict, once every job of the boot is done."""
+        command = "systemctl is-system-running --wait"
+        return self.guest.attempt(command, timeout=SETTLE_SECONDS).stdout.strip()
+
+    def healthy(self) -> None:
+        """The boot was as good as any."""
+        assert self.settled() == "running"
+        assert self.ask("systemctl list-units --failed --no-legend --plain") == ""
+
+    def reboot(self, command: str = "systemctl reboot") -> None:
+        """Restart it, and wait until it lets us in again."""
+        count = self.running.resets()
+        position = self.running.console.position()
+        self.guest.attempt(command)
+        self.running.wait_reset(count + 1, SETTLE_SECONDS)
+        self.back(position)
+
+    def back(self, position: int) -> None:
+        """Wait until a machine that restarted has let us in; a changed host key would be refused."""
+        self.running.wait_for(LOGIN, BOOT_SECONDS, after=position)
+        self.guest.wait(SETTLE_SECONDS, self.running.alive)
+
+
+def let_in(made: Machine, running: Running) -> Booted:
+    """A machine that was switched on, once it has let us in."""
+    booted = Booted(running, running.guest(made.host.key()))
+    running.wait_login(BOOT_SECONDS)
+    booted.guest.wait(SETTLE_SECONDS, running.alive)
+    return booted
+
+
+@contextmanager
+def up(spec: MachineSpec, host: Host) -> Iterator[Booted]:
+    """A throw-away machine that has let us in."""
+    with machine(spec, host) as made, boot(made) as running:
+        yield let_in(made, running)
