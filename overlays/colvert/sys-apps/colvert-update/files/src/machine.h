@@ -1,0 +1,33 @@
+/* The machine's slots and boot entries, as they are on its disk. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "problem.h"
+
+struct slot {
+	int usr, verity, signature; /* partition numbers */
+	uint64_t usr_size, verity_size;
+	char version[40]; /* empty: nothing is in it */
+	char root_hash[65];
+};
+
+struct entry {
+	char name[128];
+	char version[40];
+	int left, done; /* -1: no counter */
+};
+
+struct machine {
+	char image_id[64], version[40], root_hash[65];
+	char disk[64];
+	struct slot hot, cold;
+	char esp[256];
+	struct entry *entries;
+	size_t count;
+};
+
+bool machine_read(struct machine *machine, struct problem *p);
+void machine_done(struct machine *machine);
