@@ -10,10 +10,13 @@ typedef int obtain_fn(void *context, const struct way *way, struct problem *p);
 
 bool install(
     const struct machine *machine, const struct release *release, obtain_fn *obtain, void *context, struct problem *p);
+/* The boot loader takes any other entry before the running one. */
+bool entry_demote(const struct machine *machine, struct problem *p);
 /* The running entry is made the last choice; needs another one that can boot. */
 bool rollback(const struct machine *machine, struct problem *p);
 /* Forgets a release that was installed and has not been booted. */
 bool cancel(const struct machine *machine, struct problem *p);
 /* What the next boot takes, where that is not what runs. */
 const struct entry *pending(const struct machine *machine);
+/* Starts the next boot: the firmware's, or where the kernel can, a jump to it (`no-kexec` where not). */
 bool reboot_machine(const struct machine *machine, bool kexec, struct problem *p);

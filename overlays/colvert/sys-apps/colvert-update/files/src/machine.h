@@ -20,7 +20,13 @@ struct entry {
 	int left, done; /* -1: no counter */
 };
 
+/* Where everything is: NULL for `esp` means to ask bootctl. */
+struct roots {
+	const char *os_release, *cmdline, *sys, *dev, *esp, *failed;
+};
+
 struct machine {
+	const struct roots *roots;
 	char image_id[64], version[40], root_hash[65];
 	char disk[64];
 	struct slot hot, cold;
@@ -30,4 +36,8 @@ struct machine {
 };
 
 bool machine_read(struct machine *machine, struct problem *p);
+/* The same with other places. */
+bool machine_read_from(const struct roots *roots, struct machine *machine, struct problem *p);
+/* The boot entry of what runs, or NULL. */
+const struct entry *machine_running(const struct machine *machine);
 void machine_done(struct machine *machine);
