@@ -1,4 +1,5 @@
-/* Changes of slots and boot entries. The running slot is never written. */
+/* Changes of slots and boot entries. The running slot is never written.
+ * Whoever calls what changes something holds the lock (lock.h). */
 #pragma once
 
 #include "machine.h"
