@@ -19,6 +19,7 @@ DEPEND+="
 	dev-libs/openssl
 	net-misc/curl
 	sys-apps/util-linux
+	sys-fs/cryptsetup
 	sys-kernel/linux-headers
 "
 # The programs that it and its units start: bootctl, systemctl, systemd-run.
@@ -29,6 +30,7 @@ RDEPEND+="
 	net-misc/curl
 	sys-apps/systemd[boot]
 	sys-apps/util-linux
+	sys-fs/cryptsetup
 "
 
 src_unpack() {

@@ -6,12 +6,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "defaults.h"
 #include "facts.h"
-#include "failed.h"
 #include "install.h"
 #include "lock.h"
 #include "offered.h"
@@ -232,45 +232,6 @@ bool command_download(struct context *context) {
 
 /* rollback, cancel, restart */
 
-static bool record_rollback(struct context *context, const char *version) {
-	char path[128];
-	snprintf(path, sizeof path, "var/lib/colvert/failed/%s/record.json", version);
-	struct json_object *record = json_object_new_object();
-	json_object_object_add(record, "version", json_object_new_string(version));
-	json_object_object_add(record, "kind", json_object_new_string("rolled-back"));
-	json_object_object_add(record, "reason", json_object_new_string("somebody went back from it by hand"));
-	json_object_object_add(record, "when", json_object_new_int64(time(NULL)));
-	json_object_object_add(record, "attempts", json_object_new_int64(0));
-	const char *text = json_object_to_json_string_ext(record, JSON_C_TO_STRING_PLAIN);
-	int error = make_parents(context->root, path, 0755);
-	if (error == 0)
-		error = write_file(context->root, path, text, strlen(text), 0644);
-	json_object_put(record);
-	return error == 0 || fail(&context->end, "disk", "/%s cannot be written: %s.", path, strerror(-error));
-}
-
-static void forget_rollback(const struct context *context, const char *version) {
-	char path[128];
-	snprintf(path, sizeof path, "var/lib/colvert/failed/%s/record.json", version);
-	unlinkat(context->root, path, 0);
-	*strrchr(path, '/') = '\0';
-	unlinkat(context->root, path, AT_REMOVEDIR);
-}
-
-static bool go_back(struct context *context, struct machine *machine) {
-	struct failed before;
-	bool known = failed_read(context->root, machine->version, &before);
-	/* the record first: without it the timer would take the release again */
-	if (!known && !record_rollback(context, machine->version))
-		return false;
-	if (!rollback(machine, &context->end)) {
-		if (!known)
-			forget_rollback(context, machine->version);
-		return false;
-	}
-	return true;
-}
-
 bool command_rollback(struct context *context) {
 	AUTO(struct machine, machine_done) machine = {0};
 	AUTO(struct machine, machine_done) after = {0};
@@ -279,7 +240,7 @@ bool command_rollback(struct context *context) {
 	if (!needs_slots(context) || !settings_read(context->root, &settings, &context->end))
 		return false;
 	AUTO_FD lock = lock_take(context->root, &context->end);
-	if (lock < 0 || !machine_read(&machine, &context->end) || !go_back(context, &machine) ||
+	if (lock < 0 || !machine_read(&machine, &context->end) || !rollback(&machine, &context->end) ||
 	    !machine_read(&after, &context->end))
 		return false;
 	const struct entry *next = pending(&after);
@@ -314,7 +275,7 @@ bool command_restart(struct context *context) {
 		return false;
 	if (!pending(&machine))
 		return done(context, "running", "Nothing waits for a restart.");
-	return reboot_machine(&machine, settings.kexec, &context->end) && done(context, "pending", "Restarting.");
+	return restart_now(&machine, &settings, &context->end) && done(context, "pending", "Restarting.");
 }
 
 /* defaults, booted */

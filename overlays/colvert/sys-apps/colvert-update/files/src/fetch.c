@@ -199,7 +199,7 @@ static bool finish(const struct file_sink *file, int dir, const char *part, stru
 	const struct way *way = file->way;
 	if (!is_right(file->fd, way, p))
 		return false;
-	return (fsync(file->fd) == 0 && renameat(dir, part, dir, way->name) == 0) ||
+	return (fsync(file->fd) == 0 && renameat(dir, part, dir, way->name) == 0 && lseek(file->fd, 0, SEEK_SET) == 0) ||
 	       fail(p, "disk", "%s cannot be written: %s.", way->name, strerror(errno));
 }
 
@@ -233,7 +233,7 @@ static int open_right(int dir, const char *name, const struct way *way, struct p
 		fail(p, "network", "%s cannot be opened: %s. Is the source's directory whole?", name, strerror(errno));
 		return -1;
 	}
-	if (!is_right(fd, way, p))
+	if (!is_right(fd, way, p) || lseek(fd, 0, SEEK_SET) != 0)
 		return -1;
 	int result = fd;
 	fd = -1;

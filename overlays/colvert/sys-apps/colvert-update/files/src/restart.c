@@ -1,6 +1,7 @@
 #include "restart.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "install.h"
 #include "run.h"
@@ -25,6 +26,18 @@ static bool schedule(const struct settings *settings, struct problem *p) {
 	                               settings->window_start, settings->window_length);
 }
 
+/* Where the firmware cannot be left out it is not: a restart that takes longer is better than none. */
+bool restart_now(const struct machine *machine, const struct settings *settings, struct problem *p) {
+	if (settings->kexec) {
+		if (reboot_machine(machine, true, p))
+			return true;
+		if (strcmp(p->code, "no-kexec") != 0)
+			return false;
+		fprintf(stderr, "colvert-update: %s Restarting by the firmware.\n", p->text);
+	}
+	return reboot_machine(machine, false, p);
+}
+
 bool restart_by_policy(
     struct context *context, const struct machine *machine, const struct settings *settings, bool at_once,
     const char **what) {
@@ -37,7 +50,7 @@ bool restart_by_policy(
 	*what = words[policy];
 	if (policy == REBOOT_WINDOW)
 		return schedule(settings, &context->end);
-	return policy == REBOOT_NEVER || reboot_machine(machine, settings->kexec, &context->end);
+	return policy == REBOOT_NEVER || restart_now(machine, settings, &context->end);
 }
 
 void restart_forget(const struct context *context) {

@@ -5,6 +5,7 @@
 #include "machine.h"
 #include "settings.h"
 
+bool restart_now(const struct machine *machine, const struct settings *settings, struct problem *p);
 /* Does what REBOOT= says; `at_once` is --reboot. `what` gets the sentence's second half. */
 bool restart_by_policy(
     struct context *context, const struct machine *machine, const struct settings *settings, bool at_once, const char **what);
