@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
-#include <uuid/uuid.h>
 
 /* Discoverable Partitions Specification, x86-64 */
 static const struct {
@@ -160,9 +160,16 @@ bool gpt_device(const char *disk, int number, char *out, size_t room) {
 }
 
 void gpt_random_uuid(char out[GPT_UUID_ROOM]) {
-	uuid_t uuid;
-	uuid_generate_random(uuid);
-	uuid_unparse_lower(uuid, out);
+	unsigned char bytes[16];
+	char hex[2 * sizeof bytes + 1];
+	/* 16 bytes come whole, once the kernel has any at all */
+	while (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+		;
+	/* RFC 9562: version 4, variant 10 */
+	bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+	bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+	to_hex(bytes, sizeof bytes, hex);
+	gpt_uuid_of(hex, out);
 }
 
 void gpt_uuid_of(const char *hex, char out[GPT_UUID_ROOM]) {
