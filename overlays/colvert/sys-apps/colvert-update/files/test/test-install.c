@@ -75,8 +75,10 @@ static void offer(struct server *server, int part, int which, const struct image
 	struct blob *file = &server->files[part][which];
 	char sum[65];
 	*file = frame_make(part_of(image, part), old ? part_of(old, part) : NULL);
-	sha256_of(file, way->sha256);
-	snprintf(way->name, sizeof way->name, "%s.zst", way->sha256);
+	sha256_of(file, sum);
+	strcpy(way->sha256, sum);
+	strcpy(way->name, sum);
+	strcat(way->name, ".zst");
 	way->size = file->size;
 	way->delta = old != NULL;
 	if (!old)
