@@ -12,26 +12,31 @@ from builder.formats.content import Packed, pack
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
-from builder.stages.disk import Disks
 from builder.stages.outputs import deliver
 from builder.stages.session import Session
 from builder.stages.targets import check_settings, choose
+from builder.stages.update import Updates, check_update
 
 
-def build_images(session: Session, targets: Sequence[str], out: Path) -> Path:
-    """Build everything for the targets; returns `out`/VERSION."""
+def build_images(
+    session: Session, targets: Sequence[str], out: Path, deltas_from: Sequence[Path] = ()
+) -> Path:
+    """Build everything for the targets, and the update files; returns `out`/VERSION."""
     platforms = choose(targets)
     check_settings(session.loaded)
-    image = Image(session, session.build_packages())
+    earlier = check_update(session, deltas_from)
+    image = Image(session, session.build_packages(), earlier)
     place = out / session.loaded.version
     entries = image.platforms(platforms)
     for platform in platforms:
         deliver(entries[platform.name].out, place / platform.name, session.events)
+    deliver(image.update.out, place / "update", session.events)
+    image.tell_unsigned()
     return place
 
 
 @dataclass
-class Image(Disks):
+class Image(Updates):
     """Everything after the packages, each made when it is first asked for."""
 
     @cached_property
