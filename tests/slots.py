@@ -153,7 +153,9 @@ class Disk:
 
     def _place(self, esp: Path, work: Path, sdk_root: Path) -> tuple[Placed, ...]:
         hot, cold = self.hot, self.cold
-        oem = make_oem(None, work / "oem.raw", sdk_root=sdk_root, size=MIB * 256, epoch=EPOCH, identity="slots")
+        oem = make_oem(
+            None, work / "oem.raw", sdk_root=sdk_root, size=MIB * 256, epoch=EPOCH, identity="slots"
+        )
         contents = Contents(
             id=hot.id, version=hot.version, esp=esp, usr=hot.usr, verity=hot.verity,
             usr_uuid=hot.half(0), verity_uuid=hot.half(1), oem=oem,

@@ -1,4 +1,5 @@
 /* Keeps what is known of boots: those that are counted, those that failed, the last good one. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -80,44 +81,64 @@ static bool good(int efivars, const struct boot *boot) {
 	return touch(GOOD) && remember(boot);
 }
 
+/* The directory of the boot entries; -1 where there is none. The ESP is mounted by looking. */
+static int open_entries(void) {
+	static const char *const argv[] = {"/usr/bin/bootctl", "--print-esp-path", NULL};
+	char esp[PATH_ROOM], path[PATH_ROOM];
+	if (!capture(argv, esp, sizeof esp))
+		return -1;
+	one_line(esp);
+	return print(path, sizeof path, "%s/EFI/Linux", esp) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
 /* Takes the counter off the entry that kexec started: systemd-bless-boot knows the firmware's boot only. */
 static bool bless(const struct boot *boot) {
-	static const char *const argv[] = {"/usr/bin/bootctl", "--print-esp-path", NULL};
-	char esp[PATH_ROOM], plain[160];
+	char plain[160];
 	if (!boot->kexec || boot->entry.left < 0)
 		return true;
-	if (!capture(argv, esp, sizeof esp))
-		return false;
-	one_line(esp);
-	if (!print(plain, sizeof plain, "%s_%s.efi", boot->entry.id, boot->entry.version) ||
-	    strlen(esp) + sizeof "/EFI/Linux" > sizeof esp)
-		return false;
-	strcat(esp, "/EFI/Linux");
-	AUTO_FD folder = open(esp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD folder = open_entries();
 	/* FAT has a rename but no fsync of a directory that could be trusted */
-	return folder >= 0 && renameat(folder, boot->entry_name, folder, plain) == 0 && syncfs(folder) == 0;
+	return folder >= 0 && print(plain, sizeof plain, "%s_%s.efi", boot->entry.id, boot->entry.version) &&
+	       renameat(folder, boot->entry_name, folder, plain) == 0 && syncfs(folder) == 0;
+}
+
+/* Whether the loader knows another version of which there may be something to say. It lists names without
+ * their counters, so the ESP has to be looked at then. */
+static bool something_to_tell(int efivars, const struct boot *boot, const struct note *left) {
+	char entries[4096], *rest = entries;
+	struct entry entry;
+	if (!loader_read(efivars, "LoaderEntries", entries, sizeof entries))
+		return false;
+	for (const char *name; (name = strsep(&rest, "\n"));)
+		if (entry_parse(name, &entry) && strcmp(entry.version, boot->entry.version) != 0 &&
+		    (!record_known("/", entry.version) || left || notes_any("/", entry.version)))
+			return true;
+	return false;
 }
 
 /* Looks whether another version used up its attempts, and why. */
 static bool record(int efivars, const struct boot *boot) {
-	char entries[4096], text[NOTE_ROOM], *rest = entries;
+	char text[NOTE_ROOM];
 	struct note note, *left = NULL;
 	if (!boot->counted && !touch(GOOD))
 		return false;
-	if (!loader_read(efivars, "LoaderEntries", entries, sizeof entries))
-		return true;
 	if (failure_read(efivars, text, sizeof text) && note_parse(text, &note))
 		left = &note;
-	for (const char *name; (name = strsep(&rest, "\n"));) {
+	if (!something_to_tell(efivars, boot, left))
+		return true;
+	int folder = open_entries();
+	DIR *names = folder >= 0 ? fdopendir(folder) : NULL;
+	for (struct dirent *one; names && (one = readdir(names));) {
 		struct entry entry;
-		if (!has_failed(name, boot->entry.version, &entry))
+		if (!has_failed(one->d_name, boot->entry.version, &entry))
 			continue;
 		bool its = left && strcmp(left->version, entry.version) == 0;
-		record_write("/", &entry, its ? left : NULL);
-		if (its)
+		if (record_write("/", &entry, its ? left : NULL) && its)
 			failure_delete(efivars);
 	}
-	return true;
+	if (names)
+		closedir(names);
+	return names != NULL;
 }
 
 static int usage(void) {

@@ -129,9 +129,9 @@ static bool write_record(const struct gathered *all, const struct entry *failed)
 	       write_text(AT_FDCWD, path, text);
 }
 
-static bool known(const struct gathered *all) {
+bool record_known(const char *root, const char *version) {
 	char path[PATH_ROOM];
-	return print(path, sizeof path, "%s/record.json", all->folder) && access(path, F_OK) == 0;
+	return print(path, sizeof path, "%s" FAILED_DIR "/%s/record.json", root, version) && access(path, F_OK) == 0;
 }
 
 bool record_write(const char *root, const struct entry *failed, const struct note *left) {
@@ -143,8 +143,7 @@ bool record_write(const char *root, const struct entry *failed, const struct not
 		all.news = true;
 		weigh(&all, left);
 	}
-	bool was_known = known(&all);
-	if (was_known && !all.news)
+	if (!all.news && record_known(root, failed->version))
 		return false;
 	gather_dumps(&all);
 	if (!all.best.kind[0]) {

@@ -6,7 +6,9 @@
 #include "entry.h"
 #include "note.h"
 
-/* Reads one name of the boot loader's list; true where it is a version, not the running one, that used up its
+bool record_known(const char *root, const char *version);
+
+/* Reads the name of an entry; true where it is a version, not the running one, that used up its
  * attempts. `+0` without attempts done was made by hand and is no failure. */
 bool has_failed(const char *name, const char *running, struct entry *out);
 

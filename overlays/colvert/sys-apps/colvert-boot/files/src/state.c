@@ -36,6 +36,17 @@ void notes_each(const char *root, const char *version, void (*each)(void *, cons
 	}
 }
 
+static void note_found(void *found, const struct note *note) {
+	(void)note;
+	*(bool *)found = true;
+}
+
+bool notes_any(const char *root, const char *version) {
+	bool found = false;
+	notes_each(root, version, note_found, &found);
+	return found;
+}
+
 static void drop_note(void *root, const struct note *note) {
 	char path[PATH_ROOM];
 	if (print(path, sizeof path, "%s" NOTES_DIR "/%s", (const char *)root, note->boot))

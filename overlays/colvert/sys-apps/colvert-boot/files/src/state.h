@@ -15,6 +15,7 @@
 bool note_keep(const char *root, const struct note *note);
 /* Calls `each` for every note of a version. */
 void notes_each(const char *root, const char *version, void (*each)(void *context, const struct note *), void *context);
+bool notes_any(const char *root, const char *version);
 void notes_drop(const char *root, const char *version);
 /* Forgets that a version failed: it was found good. */
 void record_drop(const char *root, const char *version);
