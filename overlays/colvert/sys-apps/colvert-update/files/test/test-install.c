@@ -526,7 +526,7 @@ static void going_back(void) {
 	CHECK(cancel(&now, &p));
 	look();
 	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2.efi ");
-	CHECK(!pending(&now) && !scene_has(&scene, "2/record.json"));
+	CHECK(!pending(&now) && !scene_has(&scene, "2"));
 	/* slot A again */
 	reinstall(&three, &two);
 	CHECK_TEXT(scene_entries(&scene), "colvert_2.efi colvert_3+3.efi ");
