@@ -89,10 +89,17 @@ def publish(
         parts[name] = {"size": 4 * size, "sha256": hashlib.sha256(data * 4).hexdigest(), "files": [whole]}
     now = int(time.time())
     index = {
-        "format": 1, "image_id": "colvert", "architecture": architecture, "channel": "stable", "version": version,
-        "from_at_least": "1", "created": now, "expires": now + 86400,
-        "root_hash": hashlib.sha256(version.encode()).hexdigest(), "parts": parts,
-    }  # fmt: skip
+        "format": 1,
+        "image_id": "colvert",
+        "architecture": architecture,
+        "channel": "stable",
+        "version": version,
+        "from_at_least": "1",
+        "created": now,
+        "expires": now + 86400,
+        "root_hash": hashlib.sha256(version.encode()).hexdigest(),
+        "parts": parts,
+    }
     return Published(files, index)
 
 

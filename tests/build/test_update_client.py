@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +158,20 @@ def test_the_source_of_the_configuration(machine: Machine, release: Published, k
 
 @pytest.mark.parametrize(
     "text",
-    ["SOURCE=ftp://example.org\n", "SOURCE=relative\n", "REBOOT=perhaps\n", "RATE=fast\n", "RATE=-1\n", "KEXEC=1\n",
-     "REBOOT=window\n", "SOURCE\n", 'CHANNEL="stable\n', "CHANNEL=\n", "STALL_SECONDS=0\n"],
-)  # fmt: skip
+    [
+        "SOURCE=ftp://example.org\n",
+        "SOURCE=relative\n",
+        "REBOOT=perhaps\n",
+        "RATE=fast\n",
+        "RATE=-1\n",
+        "KEXEC=1\n",
+        "REBOOT=window\n",
+        "SOURCE\n",
+        'CHANNEL="stable\n',
+        "CHANNEL=\n",
+        "STALL_SECONDS=0\n",
+    ],
+)
 def test_a_bad_configuration_is_told_and_not_guessed_at(machine: Machine, text: str) -> None:
     machine.put("etc/colvert/update.conf", "# one\n" + text)
     answer = machine.call("check", "--from", "http://127.0.0.1:9")
@@ -338,7 +350,7 @@ def test_a_bad_index(
 ) -> None:
     with serve(release.signed(key), index_json=behave) as server:
         answer = machine.check(server.url)
-        assert (answer.code, answer.report["release"] if "release" in answer.report else None) == (code, None)
+        assert (answer.code, answer.report.get("release")) == (code, None)
         assert answer.kib < 32 * 1024
 
 
@@ -528,9 +540,20 @@ def test_defaults(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["dance"], ["check", "more"], ["status", "--reboot"], ["check", "--into", "x"], ["update", "--versio"],
-     ["download"], ["check", "--version", "../x"], ["check", "--from", "file:///etc"], ["update"], ["rollback"]],
-)  # fmt: skip
+    [
+        [],
+        ["dance"],
+        ["check", "more"],
+        ["status", "--reboot"],
+        ["check", "--into", "x"],
+        ["update", "--versio"],
+        ["download"],
+        ["check", "--version", "../x"],
+        ["check", "--from", "file:///etc"],
+        ["update"],
+        ["rollback"],
+    ],
+)
 def test_wrong_usage(machine: Machine, words: list[str]) -> None:
     answer = machine.call(*words)
     assert (answer.status, answer.code) == (2, "usage")
@@ -558,6 +581,6 @@ def test_version_order_is_systemds() -> None:
     table = source.read_text().partition("ascending[] = {")[2].partition("};")[0]
     versions = re.findall(r'"([^"]*)"', table)
     assert len(versions) > 30
-    for lower, higher in zip(versions, versions[1:], strict=False):
+    for lower, higher in pairwise(versions):
         said = subprocess.run(["systemd-analyze", "compare-versions", lower, "lt", higher], check=False)
         assert said.returncode == 0, (lower, higher)
