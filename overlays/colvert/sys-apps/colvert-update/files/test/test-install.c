@@ -516,8 +516,11 @@ static void going_back(void) {
 	scene_boot(&scene, &two);
 	look();
 	CHECK(now.hot.usr == 6 && now.cold.usr == 3 && strcmp(now.version, "2") == 0 && !pending(&now));
-	for (int n = 1; interrupted(n, act_rollback, NULL); n++)
+	for (int n = 1; interrupted(n, act_rollback, NULL); n++) {
 		look();
+		/* never left without a word */
+		CHECK(!pending(&now) || scene_has(&scene, "2/record.json"));
+	}
 	look();
 	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+0.efi ");
 	CHECK(pending(&now) && strcmp(pending(&now)->version, "1") == 0);
