@@ -577,6 +577,19 @@ static void an_older_one(void) {
 	scene_done(&scene);
 }
 
+/* Nothing is loaded here: what follows is what the firmware's word prevents. */
+static void no_jump_with_secure_boot(void) {
+	struct problem p;
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	scene_put(&scene, "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\6\0\0\0\1", 5);
+	CHECK(!reboot_machine(&now, true, &p));
+	CHECK_TEXT(p.code, "no-kexec");
+	CHECK(strstr(p.text, "Secure Boot"));
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+3.efi ");
+	scene_done(&scene);
+}
+
 int main(void) {
 	image_make(&one, "1", 11);
 	image_make(&two, "2", 22);
@@ -603,6 +616,7 @@ int main(void) {
 	rollback_needs_a_whole_slot();
 	taken_back();
 	an_older_one();
+	no_jump_with_secure_boot();
 	each_step();
 	killed_at_random();
 	machine_done(&now);
