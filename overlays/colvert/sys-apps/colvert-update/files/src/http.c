@@ -123,7 +123,7 @@ static enum http_end judge(const struct transfer *transfer, CURLcode code, const
 		     status);
 		return passes(status) ? HTTP_AGAIN : HTTP_FAILED;
 	}
-	fail(transfer->p, "network", "%s: %s. What was read is kept; the next try goes on from there.", url,
+	fail(transfer->p, "network", "%s: %s. Check the network; a download goes on from where it broke off.", url,
 	     detail[0] ? detail : curl_easy_strerror(code));
 	bool final = code == CURLE_TOO_MANY_REDIRECTS || code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT ||
 	             code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_WEIRD_SERVER_REPLY;
