@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from builder.formats.zstd import apply_delta, compress, expand
 from builder.pipeline.events import Event, Events
 from builder.pipeline.key import digest_file, digest_tree
 from builder.pipeline.stage import Executor
-from builder.pipeline.store import Store
+from builder.pipeline.store import Entry, Store
 from builder.release.delta import SIGNED, UNSIGNED, Target, find_earlier, read_index
 from builder.release.dsse import parse, verify
 from builder.release.index import PAYLOAD_TYPE, File, Index, parse_index
@@ -262,3 +262,12 @@ def test_what_cannot_be_is_told_before_anything_is_built(releases: Releases, wor
     assert "not older" in caught.value.what
     target = Target("colvert", "x86_64", "1.9.0")
     assert find_earlier([releases.place / "out"], target, 3) == []
+
+
+def test_the_image_says_which_commit_it_is(session: Session, packages: Mapping[str, Entry]) -> None:
+    """Only where it is one: with changes beside it, a commit's id would be a lie."""
+    image = Image(session, dict(packages))
+    lines = (image.tree.out / "tree/usr/lib/os-release").read_text().splitlines()
+    told = [line for line in lines if line.startswith("BUILD_ID=")]
+    loaded = session.loaded
+    assert told == ([] if loaded.dirty else [f"BUILD_ID={loaded.commit}"])
