@@ -156,7 +156,7 @@ int main(int argc, char **argv) {
 	struct boot boot;
 	bool known = boot_read(efivars, &boot), done;
 	if (strcmp(verb, "guard") == 0 && argc == 2)
-		return guard(efivars), 0;
+		return guard(efivars, &boot), 0;
 	if (strcmp(verb, "failed") == 0 ? argc != 4 : argc != 2)
 		return usage();
 	if (strcmp(verb, "begin") == 0)
