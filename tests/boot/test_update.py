@@ -9,13 +9,8 @@ back from a bad release in `test_fallback.py`.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,22 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
 from builder.machine.qemu import Forward, MachineSpec
-from builder.pipeline.events import Events
-from builder.release.dsse import parse, sign
-from builder.release.index import PAYLOAD_TYPE
-from builder.release.keys import Signer, development_key
-from builder.stages.image import build_images
-from builder.stages.session import Request, open_session
-from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Booted, up
+from builder.release.dsse import parse
+from builder.release.keys import Signer
+from tests.boot.updates import Client, Index, Releases, changed, released
+from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, up
 from tests.releases import Variant
-from tests.site import Site, serve_site
 
 pytestmark = pytest.mark.boot
 
-Index = dict[str, Any]
-MIB = 1 << 20
 SETTING = "/etc/colvert-test/setting"
-STATE = Path(".colvert")
 
 
 def _variant(version: str, **files: str) -> Variant:
@@ -54,101 +42,10 @@ VARIANTS = (
 )
 
 
-@dataclass(frozen=True)
-class Releases:
-    """What was built: OUT/VERSION, and the directory that is served."""
-
-    out: Path
-    site: Site
-
-    def offer(self, version: str, *, deltas: bool = True) -> None:
-        """Let the site announce a release."""
-        index = (self.out / version / "update" / "index.json").read_bytes()
-        if not deltas:
-            index = changed(index, without_deltas)
-        (self.site.root / "index.json").write_bytes(index)
-
-    def offer_at(self, name: str, content: bytes) -> str:
-        """An index beside, under which the files are the same; returns its URL."""
-        place = self.site.root / name
-        place.mkdir()
-        (place / "index.json").write_bytes(content)
-        for file in self.site.root.glob("*.zst"):
-            (place / file.name).hardlink_to(file)
-        return f"{self.site.url}/{name}"
-
-    def index(self, version: str) -> bytes:
-        return (self.out / version / "update" / "index.json").read_bytes()
-
-
-def changed(envelope: bytes, change: Callable[[Index], None], key: Signer | None = None) -> bytes:
-    """An index with something changed, signed anew."""
-    index = json.loads(parse(envelope).content())
-    change(index)
-    signer = key or development_key(STATE)
-    return sign(PAYLOAD_TYPE, json.dumps(index).encode(), [signer]).to_bytes()
-
-
-def without_deltas(index: Index) -> None:
-    for part in index["parts"].values():
-        part["files"] = [file for file in part["files"] if file["from"] is None]
-
-
 @pytest.fixture(scope="module")
 def releases(packages: Mapping[str, object]) -> Iterator[Releases]:
-    # sandboxed programs, which are somebody else as root, read from here
-    place = Path(tempfile.mkdtemp(prefix="colvert-update-", dir="/var/tmp"))
-    place.chmod(0o755)
-    out, root = place / "out", place / "site"
-    root.mkdir()
-    for variant in VARIANTS:
-        session = open_session(Request(variant.write(place), state=STATE), Events())
-        release = build_images(session, ("qemu",), out, [out] if out.exists() else [])
-        for file in (release / "update").iterdir():
-            shutil.copyfile(file, root / file.name)
-    with serve_site(root) as site:
-        yield Releases(out, site)
-    shutil.rmtree(place)
-
-
-@dataclass(frozen=True)
-class Client:
-    """The update client of a machine."""
-
-    booted: Booted
-
-    def call(self, *words: str) -> dict[str, Any]:
-        """What a command tells, whether or not it did what it should; with its exit status."""
-        result = self.booted.guest.attempt(f"colvert-update --json {' '.join(words)}", timeout=SETTLE_SECONDS)
-        told = json.loads(result.stdout)
-        assert isinstance(told, dict)
-        return {**told, "status": result.returncode}
-
-    def done(self, *words: str) -> dict[str, Any]:
-        told = self.call(*words)
-        assert told["ok"], told["message"]
-        assert told["status"] == 0
-        return told
-
-    def refused(self, *words: str) -> str:
-        """The code with which a command refuses."""
-        told = self.call(*words)
-        assert not told["ok"]
-        assert told["status"] == (1 if told["code"] in ("network", "disk", "space") else 2)
-        return str(told["code"])
-
-    def version(self) -> str:
-        return self.booted.ask(". /usr/lib/os-release; echo $IMAGE_VERSION")
-
-    def entries(self) -> list[str]:
-        return self.booted.ask("ls $(bootctl --print-esp-path)/EFI/Linux").split()
-
-    def disk(self) -> str:
-        """The partition table, the boot entries, and the start of every partition of a slot."""
-        return self.booted.ask(
-            "sfdisk -d /dev/vda; ls -l $(bootctl --print-esp-path)/EFI/Linux;"
-            " for n in 3 4 6 7; do head -c 1M /dev/vda$n | sha256sum; done"
-        )
+    with released(VARIANTS) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,124 @@
+"""Boot: the power goes in the middle of an update, and the machine boots and takes it at the second try.
+
+One update is run with all writes of the machine logged. From the log come the disks that a cut
+at some moment could leave: what was flushed, and any part of what was not (`tests/crash.py`).
+Each of them is booted.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from builder.machine.credentials import ssh_credentials
+from builder.machine.files import Host, Machine, machine
+from builder.machine.probe import boot
+from builder.machine.qemu import DISK_PATH, RUN_DIR, Forward, MachineSpec
+from builder.sandbox.run import run
+from tests.boot.updates import Client, Releases, released
+from tests.booted import let_in, up
+from tests.crash import Entry, cut, read_log
+from tests.releases import Variant
+
+pytestmark = pytest.mark.boot
+
+VARIANTS = (
+    Variant("1", {"/usr/share/colvert-test/version": "1\n"}),
+    Variant("2", {"/usr/share/colvert-test/version": "2\n"}),
+)
+CUTS = 30
+# those of the thirty that every run tries: one in the slot's writing, the last one
+SAMPLE = (8, 29)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A disk before an update, the log of its machine's writes, and which of them are the update's."""
+
+    before: Path
+    log: Path
+    entries: list[Entry]
+    start: int
+    end: int
+
+    def moments(self) -> list[int]:
+        """When the power goes: always the same moments of one log, in their order."""
+        return sorted(random.Random(1).choices(range(self.start + 1, self.end + 1), k=CUTS))
+
+
+@pytest.fixture(scope="module")
+def releases(packages: Mapping[str, object]) -> Iterator[Releases]:
+    with released(VARIANTS) as found:
+        found.offer("2")
+        yield found
+
+
+def _flatten(made: Machine, out: Path) -> Path:
+    """The disk of a machine that is off as one raw file."""
+    target = made.run / "disk.raw"
+    argv = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", DISK_PATH, f"{RUN_DIR}/{target.name}"]
+    run(argv, sandbox=made.sandbox())
+    shutil.move(target, out)
+    out.chmod(0o666)
+    return out
+
+
+@pytest.fixture(scope="module")
+def spec(releases: Releases, host: Host) -> MachineSpec:
+    [image] = (releases.out / "1/qemu").glob("*.qcow2")
+    return MachineSpec(image, forwards=(Forward(22),), credentials=ssh_credentials(host.key()))
+
+
+@pytest.fixture(scope="module")
+def logged(spec: MachineSpec, releases: Releases, host: Host) -> Iterator[Logged]:
+    """A machine of version 1 that has proved itself is switched on again and updated."""
+    with machine(spec, host) as made:
+        with boot(made) as running:
+            booted = let_in(made, running)
+            booted.ask(f"mkdir -p /etc/colvert; echo SOURCE={releases.site.url} > /etc/colvert/update.conf")
+            booted.healthy()
+            running.shutdown()
+        before = _flatten(made, releases.out / "before.raw")
+    with machine(replace(spec, disk=before, log_writes=True), host) as made:
+        with boot(made) as running:
+            client = Client(let_in(made, running))
+            client.booted.healthy()
+            start = sum(1 for _ in read_log(made.write_log))
+            client.done("update")
+            entries = list(read_log(made.write_log))
+        yield Logged(before, made.write_log, entries, start, len(entries))
+    before.unlink()
+
+
+def _numbers() -> Iterator[object]:
+    for number in range(CUTS):
+        yield pytest.param(number, marks=() if number in SAMPLE else pytest.mark.long)
+
+
+@pytest.mark.parametrize("number", _numbers())
+def test_a_cut_leaves_a_machine_that_boots_and_updates(
+    logged: Logged, spec: MachineSpec, host: Host, number: int
+) -> None:
+    disk = logged.before.with_name(f"cut-{number}.raw")
+    subprocess.run(["cp", "--sparse=always", logged.before, disk], check=True)
+    cut(logged.log, logged.entries, disk, logged.moments()[number], seed=number)
+    try:
+        with up(replace(spec, disk=disk), host) as booted:
+            client = Client(booted)
+            booted.healthy()
+            if client.version() == "1":
+                assert client.done("update")["code"] == "pending"
+                booted.reboot()
+                booted.healthy()
+            assert client.version() == "2"
+            assert "colvert_2.efi" in client.entries()
+            assert client.done("status")["failed"] == []
+            assert booted.running.problems() == ()
+    finally:
+        disk.unlink()
