@@ -31,6 +31,7 @@ from builder.manifest.fields import (
     Identifier,
     ImagePath,
     KernelWord,
+    LicenceName,
     Locale,
     Mirror,
     Name,
@@ -241,6 +242,15 @@ class Keys(_Part):
     """Signs the release index."""
 
 
+class Licences(_Part):
+    """Which licences the packages of the image may have, by Gentoo's names; @NAME is a group of them."""
+
+    refuse: tuple[LicenceName, ...] = ()
+    """Licences that no package may need; where a package leaves a choice, another one of it is enough."""
+    allow: tuple[LicenceName, ...] = ()
+    """The only licences that a package may need; empty: all that are not refused."""
+
+
 class Manifest(_Part):
     """One operating system."""
 
@@ -266,6 +276,8 @@ class Manifest(_Part):
     """The kernel and how it starts."""
     distfile_mirrors: tuple[Mirror, ...] = ()
     """Further mirrors of source files: URLs or directories, asked first."""
+    licences: Licences = Licences()
+    """Which licences the packages of the image may have."""
     files: tuple[FileEntry, ...] = ()
     """Files to add to the image."""
     units: Units = Units()

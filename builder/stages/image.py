@@ -13,7 +13,10 @@ from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
 from builder.stages.disk import Disks
-from builder.stages.outputs import deliver
+from builder.stages.licences import check_licences
+from builder.stages.outputs import deliver, deliver_file
+from builder.stages.provenance import provenance
+from builder.stages.sbom import Sboms
 from builder.stages.session import Session
 from builder.stages.targets import check_settings, choose
 
@@ -22,16 +25,19 @@ def build_images(session: Session, targets: Sequence[str], out: Path) -> Path:
     """Build everything for the targets; returns `out`/VERSION."""
     platforms = choose(targets)
     check_settings(session.loaded)
+    check_licences(session)
     image = Image(session, session.build_packages())
     place = out / session.loaded.version
-    entries = image.platforms(platforms)
-    for platform in platforms:
-        deliver(entries[platform.name].out, place / platform.name, session.events)
+    delivered = {**image.platforms(platforms), "sbom": image.sbom}
+    for name, entry in delivered.items():
+        deliver(entry.out, place / name, session.events)
+    named = [platform.name for platform in platforms]
+    deliver_file(provenance(session, named, delivered), place / "provenance.json", session.events)
     return place
 
 
 @dataclass
-class Image(Disks):
+class Image(Disks, Sboms):
     """Everything after the packages, each made when it is first asked for."""
 
     @cached_property
