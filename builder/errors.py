@@ -40,6 +40,7 @@ class Code(StrEnum):
     NO_SPACE = "input.no-space"
     BUSY = "input.busy"
     NOT_BUILT = "input.not-built"
+    RELEASE_INVALID = "input.release-invalid"
     FETCH_FAILED = "build.fetch-failed"
     WRONG_DIGEST = "build.wrong-digest"
     COMMAND_FAILED = "build.command-failed"

@@ -32,6 +32,14 @@ from builder.stages.targets import choose
     help="Where OUT/VERSION/ appears.",
 )
 @click.option(
+    "--deltas-from",
+    "deltas_from",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Make deltas from the releases in DIR (one release, or a directory of some).",
+)
+@click.option(
     "--trace", type=click.Path(path_type=Path), help="Write a Chrome trace of the build to this file."
 )
 @click.option(
@@ -39,7 +47,12 @@ from builder.stages.targets import choose
 )
 @shared_options
 def cli(
-    shared: Shared, targets: tuple[str, ...], out: Path, trace: Path | None, packages: tuple[str, ...]
+    shared: Shared,
+    targets: tuple[str, ...],
+    out: Path,
+    deltas_from: tuple[Path, ...],
+    trace: Path | None,
+    packages: tuple[str, ...],
 ) -> None:
     """Build an operating system's images.
 
@@ -48,6 +61,7 @@ def cli(
       build-image --target qemu
       build-image --target ec2 --target vmware
       build-image --target all
+      build-image --deltas-from out
       build-image --manifest manifests/variants/minimal.yaml --json
       build-image --package sys-libs/zlib
     """
@@ -58,4 +72,4 @@ def cli(
             wanted = [session.plan.find(name).cpv for name in packages]
             mending(session.events, lambda: session.build_packages(wanted))
         else:
-            mending(session.events, lambda: build_images(session, targets, out.absolute()))
+            mending(session.events, lambda: build_images(session, targets, out.absolute(), deltas_from))

@@ -35,6 +35,10 @@ class Member:
     def file(cls, content: bytes | Path, mode: int = 0o644) -> Member:
         return cls(stat.S_IFREG | mode, content)
 
+    @property
+    def size(self) -> int:
+        return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
+
     def read(self) -> bytes:
         return self.content.read_bytes() if isinstance(self.content, Path) else self.content
 

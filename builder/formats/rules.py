@@ -22,6 +22,8 @@ from builder.sandbox.run import Bind, sandbox_id
 ACCOUNTS = {"passwd": 0o644, "group": 0o644, "shadow": 0o600, "gshadow": 0o600}
 PACKAGES = "usr/share/colvert/packages.json"
 LICENCES = "usr/share/colvert/licences"
+UPDATE = "usr/lib/colvert/update.conf"
+RING = "usr/lib/colvert/keys/update"
 # an id written by us, not one that sysusers took because it was free
 DYNAMIC = re.compile(r"^[ug]!?\s+(\S+)\s+-(?:\s|$)")
 
@@ -48,6 +50,9 @@ class TreeRules:
     units: UnitRules = field(default_factory=UnitRules)
     # licence name -> its text, for those that packages name
     licence_texts: Mapping[str, Path] = field(default_factory=dict)
+    # settings of colvert-update, and the public keys (name -> PEM) whose updates the image takes
+    update: Mapping[str, str] = field(default_factory=dict)
+    ring: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def assemble(
     tree = merge(packages, out, side=side, exclude=rules.exclude)
     _files(tree, rules.files)
     _os_release(tree, rules.os_release)
+    _update(tree, rules.update, rules.ring)
     _tmpfiles(tree)
     _accounts(tree, sdk_root, rules.epoch)
     units = apply_presets(tree, rules.units)
@@ -97,13 +103,26 @@ def _files(tree: Tree, files: Sequence[ExtraFile]) -> None:
 
 
 def _os_release(tree: Tree, fields: Mapping[str, str]) -> None:
-    """rule:os-release, as os-release(5) says: shell assignments."""
+    """rule:os-release"""
+    tree.write("usr/lib/os-release", _assignments(fields), "rule:os-release")
+
+
+def _update(tree: Tree, settings: Mapping[str, str], ring: Mapping[str, bytes]) -> None:
+    """rule:update, where updates come from and whose they have to be."""
+    if settings:
+        tree.write(UPDATE, _assignments(settings), "rule:update")
+    for name, pem in sorted(ring.items()):
+        tree.write(f"{RING}/{name}.pem", pem, "rule:update")
+
+
+def _assignments(fields: Mapping[str, str]) -> str:
+    """Shell assignments, as os-release(5) says."""
     lines = []
     for name, value in fields.items():
         plain = re.fullmatch(r"[A-Za-z0-9._:/+-]*", value)
         escaped = re.sub(r'([\\"$`])', r"\\\1", value)
         lines.append(f"{name}={value}" if plain else f'{name}="{escaped}"')
-    tree.write("usr/lib/os-release", "\n".join(lines) + "\n", "rule:os-release")
+    return "\n".join(lines) + "\n"
 
 
 def _tmpfiles(tree: Tree) -> None:

@@ -33,13 +33,20 @@ class Verity:
         return uuid.UUID(self.root_hash[32:])
 
 
-def make_verity(data: Path, out: Path, *, sdk_root: Path, identity: str, limit: int | None = None) -> Verity:
-    """Write the hash tree of `data` to `out`; salt and UUID follow from `identity` (id and version)."""
+def make_verity(
+    data: Path, out: Path, *, sdk_root: Path, identity: str, version: str = "", limit: int | None = None
+) -> Verity:
+    """Write the hash tree of `data` to `out`.
+
+    The salt follows from `identity`, the image's id, alone: a block that did not change keeps its
+    digest from one version to the next (docs/decisions/update-deltas.md). The UUID follows from both.
+    """
     salt = hashlib.sha256(f"verity salt {identity}".encode()).hexdigest()
+    own = uuid.uuid5(NAMESPACE, f"{identity} {version}")
     with bench(out, sdk_root, {"data": data}) as table:
         text = table.run(
             "veritysetup", "format", "--hash=sha256", f"--salt={salt}", "--data-block-size=4096",
-            "--hash-block-size=4096", f"--uuid={uuid.uuid5(NAMESPACE, identity)}",
+            "--hash-block-size=4096", f"--uuid={own}",
             table.source("data"), table.target("verity"),
         ).stdout  # fmt: skip
         found = ROOT_HASH.search(text)

@@ -8,9 +8,7 @@ lets nobody in.
 from __future__ import annotations
 
 import base64
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from builder.errors import Code, ColvertError, Location
+from builder.pipeline.once import write_once
 
 SSH_CREDENTIAL = "ssh.authorized_keys.root"
 KEY_COMMENT = "colvert-checkout"
@@ -63,7 +62,8 @@ def checkout_key(state: Path) -> KeyPair:
     """The key of this checkout, made at first use and kept in its state directory."""
     private = state / "ssh" / "id_ed25519"
     if not private.exists():
-        _make_key(private)
+        new = Ed25519PrivateKey.generate()
+        write_once(private, new.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     try:
         key = load_ssh_private_key(private.read_bytes(), password=None)
     except ValueError as error:
@@ -75,18 +75,3 @@ def checkout_key(state: Path) -> KeyPair:
         ) from error
     line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return KeyPair(private, f"{line} {KEY_COMMENT}")
-
-
-def _make_key(private: Path) -> None:
-    """Write a new key whole or not at all; of two that come at once the first one stays."""
-    private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    descriptor, name = tempfile.mkstemp(dir=private.parent, prefix=".new-")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        os.link(name, private)
-    except FileExistsError:
-        pass  # somebody was faster; theirs is as good
-    finally:
-        os.unlink(name)

@@ -33,6 +33,7 @@ from builder.machine.qemu import (
     MachineSpec,
 )
 from builder.pipeline.lock import held
+from builder.pipeline.once import hidden_from_git
 from builder.sandbox.run import UNPRIVILEGED_ID, Bind, Sandbox, run
 
 # what the images of each format begin with, under QEMU's name for it
@@ -52,11 +53,7 @@ class Host:
 
     def key(self) -> KeyPair:
         """The checkout's ssh key; its directory hides itself from git."""
-        self.checkout_state.mkdir(parents=True, exist_ok=True)
-        ignore = self.checkout_state / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-        return checkout_key(self.checkout_state)
+        return checkout_key(hidden_from_git(self.checkout_state))
 
     def accel(self, spec: MachineSpec) -> Choice:
         """The accelerator that `spec` names, else the one that works here."""

@@ -143,6 +143,22 @@ def _id_range(value: int) -> int:
 AccountId = Annotated[int, AfterValidator(_id_range)]
 
 
+def _days(value: int) -> int:
+    if not 1 <= value <= 3650:
+        raise ValueError("needs a number of days from 1 to 3650")
+    return value
+
+
+def _few(value: int) -> int:
+    if not 0 <= value <= 32:
+        raise ValueError("needs a number from 0 to 32")
+    return value
+
+
+Days = Annotated[int, AfterValidator(_days)]
+Few = Annotated[int, AfterValidator(_few)]
+
+
 def _positive(value: int) -> int:
     if not 1 <= value <= 4096:
         raise ValueError("needs a number from 1 to 4096")
@@ -203,6 +219,19 @@ KernelWord = Annotated[
     matches(r"(?!(usrhash|roothash)=).*", "for a manifest to set: the build does"),
 ]
 Commit = Annotated[str, matches(r"[0-9a-f]{40}", "a full commit id (40 hexadecimal digits)")]
+Calendar = Annotated[
+    str,
+    matches(
+        r"[A-Za-z0-9*][A-Za-z0-9*:,./~ -]{0,63}", "a calendar expression (systemd.time(7)), such as Sun 03:00"
+    ),
+]
+Span = Annotated[
+    str,
+    matches(
+        r"[0-9]+ ?(s|sec|min|m|h|hr|d)( ?[0-9]+ ?(s|sec|min|m|h|hr|d))*", "a time span, such as 2h or 90min"
+    ),
+]
+FixedVersion = Annotated[str, AfterValidator(check_version), WithJsonSchema({"type": ["string", "number"]})]
 Version = Annotated[str, AfterValidator(check_version), WithJsonSchema({"type": ["string", "number"]})]
 
 

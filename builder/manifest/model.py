@@ -23,10 +23,14 @@ from builder.manifest.fields import (
     Account,
     AccountId,
     Atom,
+    Calendar,
     ClusterSize,
     Commit,
     Count,
+    Days,
+    Few,
     FileMode,
+    FixedVersion,
     GitUrl,
     Identifier,
     ImagePath,
@@ -40,6 +44,7 @@ from builder.manifest.fields import (
     Profile,
     Size,
     SourceFile,
+    Span,
     Unit,
     UseFlag,
     Version,
@@ -223,12 +228,46 @@ class Platform(_Part):
 
 
 class Update(_Part):
-    """Where a machine looks for updates."""
+    """Where a machine looks for updates, and what it does with them."""
 
     source: WebUrl | None = None
     """URL of the update server; null: no updates."""
     channel: Name = "stable"
     """Which releases a machine follows."""
+    keys: tuple[SourceFile, ...] = ()
+    """Further public keys (PEM) that machines of this image believe, each NAME.pem."""
+    expires_after: Days = 180
+    """Days from the build's clock until machines refuse its index."""
+    from_at_least: FixedVersion | None = None
+    """Lowest version that can go to this one directly; null: any."""
+    deltas: Few = 3
+    """How many earlier releases get a delta (those that `--deltas-from` finds)."""
+    reboot: Literal["never", "now", "window"] = "never"
+    """When a machine restarts into an installed update by itself."""
+    window_start: Calendar | None = None
+    """When the maintenance window opens, as systemd.time(7) writes it: Sun 03:00."""
+    window_length: Span | None = None
+    """How long it is open: 2h."""
+    rate: Size = 0
+    """Bytes a second that a download takes at most; 0: no limit."""
+    kexec: Literal["no", "yes"] = "no"
+    """Start the new kernel without the firmware, where that is possible."""
+
+    @model_validator(mode="after")
+    def _window(self) -> Update:
+        if self.reboot == "window" and not (self.window_start and self.window_length):
+            raise ValueError("`reboot: window` needs `window_start` and `window_length`")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Update:
+        names = [key.path.stem for key in self.keys]
+        for name in names:
+            if names.count(name) > 1 or name == "development":
+                raise ValueError(f"two keys are called {name} (a key is named by its file)")
+            if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+                raise ValueError(f"{quote(name)} cannot name a key")
+        return self
 
 
 class Keys(_Part):
@@ -259,7 +298,7 @@ class Manifest(_Part):
     name: Name
     """Name that people read."""
     version: Version = "git"
-    """`git` (tag, else date and commit), or a fixed version of at most 13 characters."""
+    """`git` (tag, else the commit's time), or a fixed version of at most 13 characters."""
     epoch: Annotated[int, Field(ge=0, lt=1 << 32, json_schema_extra={"type": ["integer", "string"]})] = 0
     """Clock of the build in seconds since 1970; `git`: the commit's time."""
     architecture: Literal["x86_64"] = "x86_64"

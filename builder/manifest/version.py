@@ -1,9 +1,9 @@
 """Manifest room: the version, commit and clock of a build, from git.
 
-A commit with a tag `vX.Y.Z` has the version X.Y.Z; any other has its date and the start of
-its id (`261122.1a2b3c`), and a work tree with changes says so (`261122.dirty`): what was not
-committed must never look like a release. The length is what a GPT label leaves, see
-`docs/decisions/version.md`.
+A commit with a tag `vX.Y.Z` has the version X.Y.Z; any other has its time in UTC, date and
+clock (`261122.235950`), so that machines know newer from older; and a work tree with changes
+says so (`261122.dirty`): what was not committed must never look like a release. The length is
+what a GPT label leaves, see `docs/decisions/version.md`.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def revision(directory: Path) -> Revision | None:
             where=Location(str(directory)),
             hint="write a fixed `version:` and `epoch:` into the manifest",
         ) from error
-    day = datetime.fromtimestamp(commit.commit_time, UTC).strftime("%y%m%d")
-    named = _tag(repository, commit) or f"{day}.{str(commit.id)[:6]}"
-    version = f"{day}.dirty" if dirty else named
+    time = datetime.fromtimestamp(commit.commit_time, UTC)
+    named = _tag(repository, commit) or f"{time:%y%m%d.%H%M%S}"
+    version = f"{time:%y%m%d}.dirty" if dirty else named
     return Revision(version, str(commit.id), commit.commit_time, dirty)
 
 

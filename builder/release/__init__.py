@@ -1,1 +1,1 @@
-"""Release room: what a build says about its own results, and what is signed of them."""
+"""Release: what tells of a version: update index, envelope, keys, deltas; SBOM and provenance."""

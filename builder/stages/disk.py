@@ -18,6 +18,7 @@ from builder.formats.verity import make_verity
 from builder.manifest.model import Usr
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
+from builder.stages.portage.config import PACKAGE_EPOCH
 from builder.stages.targets import disk_size
 from builder.stages.tree import Trees
 
@@ -57,7 +58,8 @@ class Disks(Trees):
             work.out / "usr.raw",
             work.out / "usr.verity",
             sdk_root=root,
-            identity=f"{loaded.manifest.id} {loaded.version}",
+            identity=loaded.manifest.id,
+            version=loaded.version,
             limit=disk.verity_size,
         )
         (work.out / "roothash").write_text(verity.root_hash)
@@ -65,13 +67,13 @@ class Disks(Trees):
     @cached_property
     def initrd(self) -> Entry:
         """out/initrd"""
-        inputs = {"tree": self.tree.digest, "epoch": str(self.session.loaded.epoch)}
+        # its clock is the packages', so that an update changes only what really differs
+        inputs = {"tree": self.tree.digest, "epoch": str(PACKAGE_EPOCH)}
         return self.stage("initrd", inputs, (self.tree,), self._make_initrd)
 
     def _make_initrd(self, work: Work) -> None:
-        tree = self.tree.out
-        epoch, root = self.session.loaded.epoch, self.session.sdk.root
-        make_initrd(tree / "tree", tree / "side", work.out / "initrd", sdk_root=root, epoch=epoch)
+        tree, root = self.tree.out, self.session.sdk.root
+        make_initrd(tree / "tree", tree / "side", work.out / "initrd", sdk_root=root, epoch=PACKAGE_EPOCH)
 
     @property
     def root_hash(self) -> str:

@@ -12,32 +12,36 @@ from builder.formats.content import Packed, pack
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
-from builder.stages.disk import Disks
 from builder.stages.licences import check_licences
 from builder.stages.outputs import deliver, deliver_file
 from builder.stages.provenance import provenance
 from builder.stages.sbom import Sboms
 from builder.stages.session import Session
 from builder.stages.targets import check_settings, choose
+from builder.stages.update import Updates, check_update
 
 
-def build_images(session: Session, targets: Sequence[str], out: Path) -> Path:
-    """Build everything for the targets; returns `out`/VERSION."""
+def build_images(
+    session: Session, targets: Sequence[str], out: Path, deltas_from: Sequence[Path] = ()
+) -> Path:
+    """Build everything for the targets, and the update files; returns `out`/VERSION."""
     platforms = choose(targets)
     check_settings(session.loaded)
+    earlier = check_update(session, deltas_from)
     check_licences(session)
-    image = Image(session, session.build_packages())
+    image = Image(session, session.build_packages(), earlier)
     place = out / session.loaded.version
-    delivered = {**image.platforms(platforms), "sbom": image.sbom}
+    delivered = {**image.platforms(platforms), "update": image.update, "sbom": image.sbom}
     for name, entry in delivered.items():
         deliver(entry.out, place / name, session.events)
-    named = [platform.name for platform in platforms]
-    deliver_file(provenance(session, named, delivered), place / "provenance.json", session.events)
+    statement = provenance(session, [platform.name for platform in platforms], delivered, earlier)
+    deliver_file(statement, place / "provenance.json", session.events)
+    image.tell_unsigned()
     return place
 
 
 @dataclass
-class Image(Disks, Sboms):
+class Image(Updates, Sboms):
     """Everything after the packages, each made when it is first asked for."""
 
     @cached_property

@@ -13,20 +13,27 @@ import builder
 from builder.manifest.fields import SourcePath
 from builder.manifest.load import LoadedManifest
 from builder.manifest.model import GitOverlay
-from builder.pipeline.key import Json, digest_file, walk
+from builder.pipeline.key import Json, digest_bytes, digest_file, walk
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
+from builder.release.delta import Earlier
 from builder.release.gittree import git_tree
 from builder.release.provenance import Build, Material, make_statement
 from builder.sandbox.debian import SUITE
+from builder.stages.ring import ring
 from builder.stages.session import Session
 
 VERSION = 1
 CHUNK = 1 << 20
 
 
-def provenance(session: Session, targets: Sequence[str], delivered: Mapping[str, Entry]) -> bytes:
-    """The statement about everything in `delivered` (directory -> what is in it)."""
+def provenance(
+    session: Session, targets: Sequence[str], delivered: Mapping[str, Entry], earlier: Sequence[Earlier] = ()
+) -> bytes:
+    """The statement about everything in `delivered` (directory -> what is in it).
+
+    `earlier` are the releases from which deltas start.
+    """
     build = Build(
         external={
             "manifest": manifest_path(session.loaded),
@@ -39,7 +46,7 @@ def provenance(session: Session, targets: Sequence[str], delivered: Mapping[str,
             "locked": session.locked,
             "bumps": _bumps(session),
         },
-        materials=list(_materials(session)),
+        materials=[*_materials(session), *_earlier(earlier)],
         versions={"colvert": builder.__version__},
     )
     return make_statement(build, file_digests(session, delivered))
@@ -79,6 +86,8 @@ def _materials(session: Session) -> Iterator[Material]:
         digests = {"blake2b": item.blake2b, "sha512": item.sha512}
         more: dict[str, Json] = {"size": item.size, "uris": list(item.uris)}
         yield Material(f"distfile:{item.name}", digests, item.uris[0] if item.uris else None, more)
+    for name, key in sorted(ring(session).items()):
+        yield Material(f"key:{name}", {"sha256": digest_bytes(key.pem)})
     listed = digest_file(session.sdk.root / "etc/sdk-packages")
     yield Material("sdk", {"sha256": session.sdk.id}, None, {"suite": SUITE, "packages": listed})
 
@@ -101,6 +110,11 @@ def _files(loaded: LoadedManifest) -> Iterator[Material]:
     ]
     for text, source in sorted({item.text: item for item in named}.items()):
         yield Material(f"file:{text}", {"sha256": source.sha256()})
+
+
+def _earlier(releases: Sequence[Earlier]) -> Iterator[Material]:
+    for one in releases:
+        yield Material(f"release:{one.index.version}", {"sha256": digest_bytes(one.index.payload())})
 
 
 def _overlays(session: Session) -> Iterator[Material]:

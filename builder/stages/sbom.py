@@ -11,13 +11,11 @@ import builder
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
-from builder.release import cyclonedx, licences, sbom, spdx, spdx_ids
+from builder.release import cyclonedx, licences, sbom, spdx
 from builder.release.sbom import Bill, Package, Source
 from builder.stages.plan import Node
 from builder.stages.tree import Trees, licence_texts
 
-# the modules of which each change may change what comes out
-MODULES = (cyclonedx, licences, sbom, spdx, spdx_ids)
 TOOL = f"colvert-{builder.__version__}"
 
 
@@ -70,7 +68,7 @@ class Sboms(Trees):
             "manifest": self.session.loaded.manifest.part_json("id", "name"),
             "epoch": str(self.session.loaded.epoch),
             "tool": TOOL,
-            **{f"module:{module.__name__}": digest_file(Path(module.__file__ or "")) for module in MODULES},
+            "release": self.code_of("release"),
         }
         return self.stage("sbom", inputs, (self.tree,), self._make_sbom)
 

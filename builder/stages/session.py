@@ -44,6 +44,7 @@ class Request:
     mirrors: tuple[str, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     locked: bool = False
+    state: Path = Path(".colvert")
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Session:
     mirrors: tuple[str, ...]
     cores: int
     locked: bool = False
+    # the checkout's own directory: its keys
+    state: Path = Path(".colvert")
     # the newer releases that were taken because a pinned source is gone
     bumps: tuple[Bump, ...] = ()
 
@@ -152,6 +155,7 @@ def open_session(request: Request, events: Events) -> Session:
         (*request.mirrors, *manifest.distfile_mirrors),
         cores,
         request.locked,
+        request.state.absolute(),
     )
 
 

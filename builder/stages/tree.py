@@ -19,8 +19,10 @@ from builder.formats.tree import PackageImage
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
+from builder.release.keys import DEVELOPMENT
 from builder.stages.packages import gives
 from builder.stages.portage.config import Settings
+from builder.stages.ring import machine_settings, ring
 from builder.stages.session import Session
 
 VERSION = 1
@@ -36,8 +38,12 @@ class Trees:
     @cached_property
     def code(self) -> str:
         """Digest of the code that makes images, so that no stale result survives a change of it."""
+        return self.code_of("formats", "platforms")
+
+    def code_of(self, *rooms: str) -> str:
+        """Digest of the code of some rooms."""
         root = Path(__file__).parents[1]
-        files = [path for name in ("formats", "platforms") for path in sorted((root / name).rglob("*"))]
+        files = [path for name in rooms for path in sorted((root / name).rglob("*"))]
         parts = {
             str(path.relative_to(root)): digest_file(path)
             for path in files
@@ -69,9 +75,12 @@ class Trees:
         """out/tree is the image's root, out/side what does not ship, out/report.json who owns what."""
         manifest = self.session.loaded.manifest
         nodes = self.session.plan.nodes
-        names = ("id", "name", "files", "units", "users", "groups", "locales")
+        names = ("id", "name", "files", "units", "users", "groups", "locales", "keys.release")
+        settings = ("source", "channel", "keys", "reboot", "window_start", "window_length", "rate", "kexec")
         inputs = {
-            "manifest": manifest.part_json(*names),
+            "commit": self._commit(),
+            "ring": digest_value({name: key.id for name, key in ring(self.session).items()}),
+            "manifest": manifest.part_json(*names, *(f"update.{name}" for name in settings)),
             "epoch": str(self.session.loaded.epoch),
             **{
                 f"package:{cpv}": digest_value(
@@ -119,6 +128,11 @@ class Trees:
             "IMAGE_ID": manifest.id,
             "IMAGE_VERSION": loaded.version,
         }
+        if self._commit():
+            release["BUILD_ID"] = self._commit()
+        if manifest.keys.release == DEVELOPMENT:
+            # whoever has the checkout can sign what such an image takes
+            release["COLVERT_KEYS"] = DEVELOPMENT
         units = UnitRules(manifest.units.enable, manifest.units.disable, manifest.units.mask)
         return TreeRules(
             os_release=release,
@@ -126,7 +140,14 @@ class Trees:
             files=(*_manifest_files(self.session), *_accounts(self.session)),
             units=units,
             licence_texts=licence_texts(self.session.settings),
+            update=machine_settings(manifest.update),
+            ring={name: key.pem for name, key in ring(self.session).items()},
         )
+
+    def _commit(self) -> str:
+        """The commit that the image is, if it is one."""
+        loaded = self.session.loaded
+        return "" if loaded.dirty else loaded.commit
 
 
 def _asked_for(atoms: Sequence[str], name: str) -> bool:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError
+from builder.formats.cpio import TRAILER
 from builder.formats.elf import read_elf
 from builder.formats.erofs import ErofsSettings, make_erofs
 from builder.formats.esp import BootFiles, make_esp
 from builder.formats.gpt import MIB, Contents, make_disk
-from builder.formats.initrd import LIST, OVERLAY, make_initrd
+from builder.formats.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, make_initrd
 from builder.formats.oem import make_oem
 from builder.formats.rules import ExtraFile, TreeRules, assemble
 from builder.formats.tools import bench
@@ -118,11 +119,16 @@ def test_verity_finds_every_changed_block(work: Path, sdk: Sdk) -> None:
     hashes: list[str] = []
 
     def make(out: Path) -> None:
-        hashes.append(make_verity(data, out, sdk_root=sdk.root, identity="colvert 1").root_hash)
+        hashes.append(make_verity(data, out, sdk_root=sdk.root, identity="colvert", version="1").root_hash)
 
     tree = twice(work, make)
     assert hashes[0] == hashes[1]
-    assert make_verity(data, work / "x", sdk_root=sdk.root, identity="colvert 2").root_hash != hashes[0]
+    other = make_verity(data, work / "x", sdk_root=sdk.root, identity="kiosk", version="1")
+    assert other.root_hash != hashes[0]
+    later = make_verity(data, work / "y", sdk_root=sdk.root, identity="colvert", version="2")
+    assert later.root_hash == hashes[0], "the salt does not follow the version"
+    assert later.path.read_bytes()[4096:] == tree.read_bytes()[4096:]
+    assert later.path.read_bytes()[:4096] != tree.read_bytes()[:4096], "the UUID does"
     with bench(work / "check", sdk.root, {"data": data, "tree": tree}) as table:
         words = ("veritysetup", "verify", table.source("data"), table.source("tree"), hashes[0])
         table.run(*words)
@@ -292,6 +298,15 @@ def test_tree_with_its_rules(work: Path, sdk: Sdk) -> None:
     assert digests[0][1].owners[f"{ETC}/passwd"] == "rule:accounts"
 
 
+def archives(data: bytes) -> Iterator[bytes]:
+    """Each archive of those that follow one another, as the kernel would find them."""
+    while data:
+        end = data.index(TRAILER.encode()) + len(TRAILER)
+        end += -end % 512
+        yield data[:end]
+        data = data[end:]
+
+
 def test_initrd_reads_back(work: Path, sdk: Sdk) -> None:
     rules = TreeRules({"ID": "colvert"}, EPOCH)
     assemble(packages(work, sdk), work / "tree", rules, side=work / "side", sdk_root=sdk.root)
@@ -302,7 +317,13 @@ def test_initrd_reads_back(work: Path, sdk: Sdk) -> None:
     with bench(work / "check", sdk.root, {"initrd": image}) as table:
         table.run("zstd", "-q", "-d", "-o", table.target("initrd.cpio"), table.source("initrd"))
         archive = (table.work / "initrd.cpio").read_bytes()
-        names = table.run("cpio", "-t", "--quiet", stdin=archive).stdout.split()
+        names: list[str] = []
+        for part in archives(archive):
+            names += table.run("cpio", "-t", "--quiet", stdin=part).stdout.split()
+    assert len(names) == len(set(names)), "nothing is in two archives"
+    assert names[-1] == RELEASE, "what differs in every version comes last"
+    large = [name for name in names if (work / "tree" / name).stat().st_size >= ALONE_FROM]
+    assert names[-1 - len(large) : -1] == sorted(large) and large
     assert {
         "init",
         "usr/bin/daemon",

@@ -38,6 +38,7 @@ CODES: Mapping[Code, str] = {
     Code.NO_SPACE: "Too little room on the disk.",
     Code.BUSY: "Another process uses it now.",
     Code.NOT_BUILT: "What the command works on has not been built yet.",
+    Code.RELEASE_INVALID: "Update files, or their index, are damaged, incomplete or of another system.",
     Code.FETCH_FAILED: "No place has a source; the detail tells what each answered.",
     Code.WRONG_DIGEST: "A source is not the one that the overlay's Manifest pins. It was not unpacked.",
     Code.COMMAND_FAILED: "A program failed; the hint is the command line that runs it again.",

@@ -9,6 +9,7 @@ import pytest
 
 from builder.manifest import load
 from builder.manifest.version import LONGEST_LABEL, MAX_VERSION, check, revision
+from builder.release.order import newer, order_key
 
 # 2026-11-22 23:59:50 UTC, which is another day where the committer is
 SECONDS = 1795391990
@@ -24,8 +25,8 @@ def repository(tmp_path: Path) -> pygit2.Repository:
     return made
 
 
-def commit(repository: pygit2.Repository) -> str:
-    who = pygit2.Signature("A", "a@example.org", SECONDS, 120)
+def commit(repository: pygit2.Repository, seconds: int = SECONDS) -> str:
+    who = pygit2.Signature("A", "a@example.org", seconds, 120)
     repository.index.add_all()
     repository.index.write()
     parents = [] if repository.head_is_unborn else [repository.head.target]
@@ -39,10 +40,10 @@ def version(repository: pygit2.Repository) -> str:
     return found.version
 
 
-def test_a_commit_is_its_date_and_id(repository: pygit2.Repository) -> None:
+def test_a_commit_is_its_time(repository: pygit2.Repository) -> None:
     loaded = load(Path(repository.workdir) / "os.yaml")
     assert loaded.commit == str(repository.head.target)
-    assert loaded.version == f"261122.{loaded.commit[:6]}"
+    assert loaded.version == "261122.235950"
     assert (loaded.epoch, loaded.dirty) == (SECONDS, False)
 
 
@@ -73,6 +74,16 @@ def test_changes_never_look_like_a_release(repository: pygit2.Repository) -> Non
     assert version(repository) == "261122.dirty"
 
 
+def test_a_later_commit_is_newer(repository: pygit2.Repository) -> None:
+    made = [version(repository)]
+    for later in (1, 9, 10, 3600, 86400):
+        commit(repository, SECONDS + later)
+        made.append(version(repository))
+    assert made[1] == "261122.235951" and made[2] == "261122.235959" and made[3] == "261123.000000"
+    assert sorted(made, key=order_key) == made
+    assert newer(made[0], "261122.dirty"), "what was not committed is older than what was"
+
+
 def test_git_without_a_commit_says_nothing(tmp_path: Path) -> None:
     pygit2.init_repository(str(tmp_path))
     assert revision(tmp_path) is None
@@ -86,9 +97,9 @@ def test_a_fixed_version_may_use_the_commit(repository: pygit2.Repository) -> No
 
 
 def test_every_version_fits_its_label() -> None:
-    assert len(LONGEST_LABEL + "261122.1a2b3c") == 36
+    assert len(LONGEST_LABEL + "261122.235950") == 36
     assert len("261122.dirty") <= MAX_VERSION
-    for good in ("1.0.0", "261122.1a2b3c", "4152.0.0"):
+    for good in ("1.0.0", "261122.235950", "4152.0.0"):
         assert check(good) == good
     for bad in (
         "",

@@ -3,7 +3,7 @@
 
 EAPI=8
 
-DESCRIPTION="What a Colvert machine does: disk, /etc, network, health check, initrd"
+DESCRIPTION="What a Colvert machine does: disk, /etc, network, initrd"
 HOMEPAGE="https://example.org/colvert"
 S="${WORKDIR}"
 
@@ -17,6 +17,7 @@ RDEPEND="
 	app-shells/bash
 	net-misc/openssh
 	sys-apps/baselayout
+	sys-apps/colvert-boot
 	sys-apps/coreutils
 	sys-apps/dbus-broker
 	sys-apps/grep
@@ -29,13 +30,10 @@ RDEPEND="
 src_install() {
 	insinto /usr
 	doins -r "${FILESDIR}"/usr/lib
-	fperms 0755 /usr/lib/colvert/give-up
 
 	# The kernel has these built in, or not at all; each would cost a process on every boot.
 	local module
 	for module in dm_mod drm efi_pstore loop; do
 		dosym /dev/null /usr/lib/systemd/system/modprobe@${module}.service
 	done
-
-	dosym ../colvert-health.service /usr/lib/systemd/system/boot-complete.target.requires/colvert-health.service
 }

@@ -1,0 +1,5 @@
+/* Watches the way from the initrd to the system's own init, where no watchdog runs. */
+#pragma once
+
+/* Comes back when the system has begun; restarts the machine where it does not. */
+void guard(int efivars);

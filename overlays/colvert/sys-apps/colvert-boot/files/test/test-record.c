@@ -1,0 +1,68 @@
+#include "record.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "state.h"
+#include "text.h"
+
+static char root[64], record[4096];
+
+/* The record of version 2; false where there is none. */
+static bool read_record(void) {
+	char path[256];
+	return print(path, sizeof path, "%s" FAILED_DIR "/2/record.json", root) &&
+	       read_text(AT_FDCWD, path, record, sizeof record);
+}
+
+static void put(const char *name, const char *text) {
+	char path[256];
+	CHECK(print(path, sizeof path, "%s%s", root, name));
+	*strrchr(path, '/') = '\0';
+	CHECK(make_directories(path));
+	path[strlen(path)] = '/';
+	CHECK(write_text(AT_FDCWD, path, text));
+}
+
+int main(void) {
+	struct entry entry;
+	CHECK(has_failed("colvert_2+0-3.efi", "1", &entry) && !has_failed("colvert_2+0-3.efi", "2", &entry));
+	CHECK(!has_failed("colvert_2+0.efi", "1", &entry) && !has_failed("colvert_2+1-2.efi", "1", &entry));
+	CHECK(!has_failed("colvert_2.efi", "1", &entry) && has_failed("colvert_2+0-3.efi", "1", &entry));
+
+	char text[64];
+	CHECK(json_escape("a\"b\\c\nd\xff", text, sizeof text) && strcmp(text, "a\\\"b\\\\c\\u000ad?") == 0);
+	CHECK(!json_escape("long", text, 4));
+
+	snprintf(root, sizeof root, "/tmp/test-record-XXXXXX");
+	CHECK(mkdtemp(root));
+	strcat(root, "/");
+
+	/* nothing is known: it hung */
+	CHECK(record_write(root, &entry, NULL) && read_record());
+	CHECK(strstr(record, "\"version\": \"2\", \"kind\": \"hang\"") && strstr(record, "\"attempts\": 3"));
+	/* and that is told once */
+	CHECK(!record_write(root, &entry, NULL));
+
+	/* a dump that is older than the last good boot is somebody else's */
+	put(LAST_GOOD, "version=1\nwhen=1000\nnetwork=routable\n");
+	put(PSTORE_DIR "/0999/001/dmesg.txt", "Kernel panic - not syncing: old\n");
+	struct note note = {.version = "2", .boot = "aa", .kind = "health", .when = 1500, .reason = "50-web failed"};
+	CHECK(note_keep(root, &note) && record_write(root, &entry, NULL) && read_record());
+	CHECK(strstr(record, "\"kind\": \"health\", \"reason\": \"50-web failed\", \"when\": 1500"));
+	char path[256];
+	CHECK(print(path, sizeof path, "%s" NOTES_DIR "/aa", root) && access(path, F_OK) < 0);
+
+	/* the last that is known counts, wherever it comes from */
+	put(PSTORE_DIR "/2000/001/dmesg.txt", "Kernel panic - not syncing: new\n");
+	note.when = 1600;
+	CHECK(note_keep(root, &note) && record_write(root, &entry, NULL) && read_record());
+	CHECK(strstr(record, "\"kind\": \"panic\", \"reason\": \"new\", \"when\": 2000"));
+	CHECK(print(path, sizeof path, "%s" FAILED_DIR "/2/pstore-2000.txt", root) && access(path, F_OK) == 0);
+	struct note left = {.version = "2", .boot = "bb", .kind = "initrd", .when = 3000, .reason = "no disk"};
+	CHECK(record_write(root, &entry, &left) && read_record() && strstr(record, "\"kind\": \"initrd\""));
+
+	record_drop(root, "2");
+	CHECK(!read_record());
+}

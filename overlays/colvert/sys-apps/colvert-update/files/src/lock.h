@@ -1,0 +1,7 @@
+/* One at a time: whoever changes slots or downloads holds /run/colvert/update.lock. */
+#pragma once
+
+#include "problem.h"
+
+/* A file descriptor that holds the lock until it is closed; -1 (busy) where somebody else has it. */
+int lock_take(int root, struct problem *p);

@@ -1,0 +1,14 @@
+#include "release.h"
+
+#include <stdlib.h>
+
+const char *part_word(enum part_name name) {
+	static const char *const words[PARTS] = {"usr", "verity", "uki"};
+	return words[name];
+}
+
+void release_done(struct release *release) {
+	for (int i = 0; i < PARTS; i++)
+		free(release->parts[i].ways);
+	*release = (struct release){0};
+}

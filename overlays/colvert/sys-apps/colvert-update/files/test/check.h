@@ -1,0 +1,16 @@
+/* What the tests need: a check that says where it failed. */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(condition)                                                                                       \
+	do {                                                                                                   \
+		if (!(condition)) {                                                                            \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+			exit(1);                                                                               \
+		}                                                                                              \
+	} while (0)
+
+#define CHECK_TEXT(have, want) CHECK((have) && strcmp((have), (want)) == 0)

@@ -1,0 +1,607 @@
+#include "install.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gpt.h"
+#include "scene.h"
+
+/* Every call that changes a disk, or waits for it, is a step. The tests end the program before the n-th of
+ * them, as a kill does, n from 1 to the last. What was written is not lost by that, so nothing waits here. */
+enum { KILLED = 99 };
+static int steps_left;
+
+static void step(void) {
+	if (steps_left > 0 && --steps_left == 0)
+		_exit(KILLED);
+}
+
+int fsync(int fd) {
+	(void)fd;
+	step();
+	return 0;
+}
+int fdatasync(int fd) {
+	(void)fd;
+	step();
+	return 0;
+}
+int syncfs(int fd) {
+	(void)fd;
+	step();
+	return 0;
+}
+ssize_t write(int fd, const void *data, size_t size) {
+	step();
+	return syscall(SYS_write, fd, data, size);
+}
+int renameat(int from, const char *old, int to, const char *new) {
+	step();
+	return (int)syscall(SYS_renameat, from, old, to, new);
+}
+int unlinkat(int dir, const char *name, int flags) {
+	step();
+	return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
+int posix_fallocate(int fd, off_t at, off_t size) {
+	step();
+	return syscall(SYS_fallocate, fd, 0, at, size) == 0 ? 0 : errno;
+}
+
+/* a server */
+
+enum { WHOLE, DELTA, FILES = 2 };
+enum { GOOD, DAMAGED, CUT, MISSING, WRONG };
+
+struct server {
+	struct release release;
+	struct way ways[PARTS][FILES];
+	struct blob files[PARTS][FILES];
+	int how[PARTS][FILES];
+	int asked[PARTS][FILES];
+};
+
+static const struct blob *part_of(const struct image *image, int part) {
+	return part == PART_USR ? &image->usr : part == PART_VERITY ? &image->verity : &image->uki;
+}
+
+static void offer(struct server *server, int part, int which, const struct image *image, const struct image *old) {
+	struct way *way = &server->ways[part][which];
+	struct blob *file = &server->files[part][which];
+	char sum[65];
+	*file = frame_make(part_of(image, part), old ? part_of(old, part) : NULL);
+	sha256_of(file, sum);
+	strcpy(way->sha256, sum);
+	strcpy(way->name, sum);
+	strcat(way->name, ".zst");
+	way->size = file->size;
+	way->delta = old != NULL;
+	if (!old)
+		return;
+	strcpy(way->from.version, old->version);
+	strcpy(way->from.root_hash, old->root_hash);
+	way->from.size = part_of(old, part)->size;
+	sha256_of(part_of(old, part), sum);
+	strcpy(way->from.sha256, sum);
+}
+
+static void server_make(struct server *server, const struct image *image, const struct image *old) {
+	*server = (struct server){0};
+	struct release *release = &server->release;
+	strcpy(release->version, image->version);
+	strcpy(release->image_id, "colvert");
+	strcpy(release->root_hash, image->root_hash);
+	for (int part = 0; part < PARTS; part++) {
+		offer(server, part, WHOLE, image, NULL);
+		offer(server, part, DELTA, image, old);
+		release->parts[part] = (struct part){.size = part_of(image, part)->size, .ways = server->ways[part], .count = FILES};
+		sha256_of(part_of(image, part), release->parts[part].sha256);
+	}
+}
+
+static void server_done(struct server *server) {
+	for (int part = 0; part < PARTS; part++)
+		for (int which = 0; which < FILES; which++)
+			blob_done(&server->files[part][which]);
+}
+
+/* What the network half checks, it does not let through; so what is damaged here is a file whose
+ * digest the index has, and which still is not what it should be. */
+static int serve(void *context, const struct way *way, struct problem *p) {
+	struct server *server = context;
+	for (int part = 0; part < PARTS; part++)
+		for (int which = 0; which < FILES; which++) {
+			if (way != &server->ways[part][which])
+				continue;
+			server->asked[part][which]++;
+			struct blob file = server->files[part][which];
+			int how = server->how[part][which];
+			if (how == MISSING) {
+				fail(p, "network", "It is not there.");
+				return -1;
+			}
+			if (how == WRONG)
+				return file_of(&server->files[part == PART_USR ? PART_VERITY : PART_USR][which]);
+			file.size -= how == CUT ? 7 : 0;
+			AUTO_BLOB copy = {0};
+			CHECK(blob_add(&copy, file.data, file.size, file.size));
+			if (how == DAMAGED)
+				copy.data[copy.size / 2] ^= 0x10;
+			return file_of(&copy);
+		}
+	CHECK(!"a file of the index");
+	return -1;
+}
+
+/* the world */
+
+static struct image one, two, three;
+static struct scene scene;
+
+static bool try_install(struct server *server, struct problem *p) {
+	struct machine machine;
+	*p = (struct problem){.code = ""};
+	CHECK(machine_read_from(&scene.roots, &machine, p));
+	bool good = install(&machine, &server->release, serve, server, p);
+	machine_done(&machine);
+	return good;
+}
+
+static bool holds(const char *name, const struct blob *data) {
+	const struct blob *have = scene_get(&scene, name);
+	return have->size >= data->size && memcmp(have->data, data->data, data->size) == 0;
+}
+
+static bool untouched(const char *name, size_t size) {
+	const struct blob *have = scene_get(&scene, name);
+	for (size_t i = 0; i < have->size; i++)
+		if (have->data[i] != (char)0xa5)
+			return false;
+	return have->size == size;
+}
+
+/* Whatever happened: what runs is as it was, and nothing else than the cold slot was written. */
+static void check_safe(void) {
+	const struct blob *disk;
+	char rest[SLOT_USR];
+	CHECK(holds("dev/vda3", &one.usr) && holds("dev/vda4", &one.verity));
+	memset(rest, 0xa5, sizeof rest);
+	CHECK(memcmp(scene_get(&scene, "dev/vda3")->data + USR_SIZE, rest, SLOT_USR - USR_SIZE) == 0);
+	CHECK(untouched("dev/vda1", 4 * MIB) && untouched("dev/vda2", MIB) && untouched("dev/vda5", MIB));
+	CHECK(untouched("dev/vda8", MIB) && untouched("dev/vda9", MIB) && untouched("dev/vda10", 4 * MIB));
+	disk = scene_get(&scene, "dev/vda");
+	for (size_t i = MIB; i < disk->size - MIB; i++)
+		CHECK(disk->data[i] == (char)0xa5);
+	disk = scene_get(&scene, "dev/vda6");
+	for (size_t i = USR_SIZE; i < SLOT_USR; i++)
+		CHECK(disk->data[i] == (char)0xa5);
+}
+
+/* A boot entry of another version stands for a slot that is whole and has its names. */
+static void check_entries(const struct image *image) {
+	struct machine machine;
+	struct problem p;
+	CHECK(machine_read_from(&scene.roots, &machine, &p) && machine_running(&machine));
+	CHECK(machine.hot.usr == 3 && machine.cold.usr == 6 && strcmp(machine.hot.root_hash, one.root_hash) == 0);
+	char path[160];
+	for (size_t i = 0; i < machine.count; i++) {
+		const struct entry *entry = &machine.entries[i];
+		const struct image *its = strcmp(entry->version, "1") == 0 ? &one : image;
+		snprintf(path, sizeof path, "esp/EFI/Linux/%s", entry->name);
+		CHECK(strcmp(entry->version, its->version) == 0 && holds(path, &its->uki) &&
+		      scene_get(&scene, path)->size == its->uki.size);
+	}
+	/* a slot that can be found by its root hash is whole, too */
+	if (machine.cold.version[0]) {
+		CHECK(strcmp(machine.cold.version, image->version) == 0 && strcmp(machine.cold.root_hash, image->root_hash) == 0);
+		CHECK(holds("dev/vda6", &image->usr) && holds("dev/vda7", &image->verity));
+	} else {
+		CHECK(machine.count == 1);
+	}
+	machine_done(&machine);
+}
+
+static void check_installed(const struct image *image) {
+	struct machine machine;
+	struct problem p;
+	char entry[80];
+	check_safe();
+	check_entries(image);
+	snprintf(entry, sizeof entry, "colvert_1.efi colvert_%s+3.efi ", image->version);
+	CHECK_TEXT(scene_entries(&scene), entry);
+	CHECK(machine_read_from(&scene.roots, &machine, &p));
+	CHECK(pending(&machine) && strcmp(pending(&machine)->version, image->version) == 0);
+	CHECK_TEXT(machine.cold.version, image->version);
+	machine_done(&machine);
+}
+
+/* deltas and whole files */
+
+static void by_delta(void) {
+	struct server server;
+	struct problem p;
+	server_make(&server, &two, &one);
+	scene_make(&scene, &one);
+	CHECK(try_install(&server, &p));
+	check_installed(&two);
+	for (int part = 0; part < PARTS; part++)
+		CHECK(server.asked[part][DELTA] == 1 && server.asked[part][WHOLE] == 0);
+	/* again, over itself */
+	CHECK(try_install(&server, &p));
+	check_installed(&two);
+	scene_done(&scene);
+	server_done(&server);
+}
+
+/* Deltas from what does not run here are not asked for. */
+static void from_elsewhere(void) {
+	struct server server;
+	struct problem p;
+	server_make(&server, &two, &three);
+	scene_make(&scene, &one);
+	CHECK(try_install(&server, &p));
+	check_installed(&two);
+	for (int part = 0; part < PARTS; part++)
+		CHECK(server.asked[part][DELTA] == 0 && server.asked[part][WHOLE] == 1);
+	scene_done(&scene);
+	server_done(&server);
+}
+
+static void bad_delta(int part, int how) {
+	struct server server;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server.how[part][DELTA] = how;
+	scene_make(&scene, &one);
+	CHECK(try_install(&server, &p));
+	check_installed(&two);
+	CHECK(server.asked[part][DELTA] == 1 && server.asked[part][WHOLE] == 1);
+	scene_done(&scene);
+	server_done(&server);
+}
+
+/* A running UKI that is not the one of the release: its delta is of no use, the others are. */
+static void changed_uki(void) {
+	struct server server;
+	struct problem p;
+	struct image other = one;
+	server_make(&server, &two, &one);
+	other.uki = (struct blob){0};
+	CHECK(blob_add(&other.uki, one.uki.data, one.uki.size, one.uki.size));
+	other.uki.data[60000] ^= 1;
+	scene_make(&scene, &other);
+	CHECK(try_install(&server, &p));
+	CHECK(server.asked[PART_UKI][WHOLE] == 1 && server.asked[PART_UKI][DELTA] == 0 && server.asked[PART_USR][DELTA] == 1);
+	CHECK(holds("esp/EFI/Linux/colvert_2+3.efi", &two.uki));
+	scene_done(&scene);
+	server_done(&server);
+	blob_done(&other.uki);
+}
+
+static void bad_everything(int part, int how) {
+	struct server server;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server.how[part][DELTA] = server.how[part][WHOLE] = how;
+	scene_make(&scene, &one);
+	CHECK(!try_install(&server, &p) && p.code[0]);
+	check_safe();
+	check_entries(&two);
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi ");
+	if (how == MISSING) {
+		CHECK(strcmp(p.code, "network") == 0 && untouched("dev/vda6", SLOT_USR));
+	}
+	/* and the next try finds nothing in its way */
+	server.how[part][WHOLE] = GOOD;
+	CHECK(try_install(&server, &p));
+	check_installed(&two);
+	scene_done(&scene);
+	server_done(&server);
+}
+
+/* Parts that are what the index says, and do not belong together. */
+static void wrong_root_hash(void) {
+	struct server server;
+	struct problem p;
+	server_make(&server, &two, &one);
+	strcpy(server.release.root_hash, three.root_hash);
+	scene_make(&scene, &one);
+	CHECK(!try_install(&server, &p));
+	CHECK_TEXT(p.code, "verity");
+	check_entries(&two);
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi ");
+	scene_done(&scene);
+	server_done(&server);
+}
+
+static void foreign_uki(void) {
+	struct server server, other;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server_make(&other, &three, &one);
+	server.release.parts[PART_UKI] = other.release.parts[PART_UKI];
+	server.files[PART_UKI][DELTA] = (blob_done(&server.files[PART_UKI][DELTA]), other.files[PART_UKI][DELTA]);
+	server.files[PART_UKI][WHOLE] = (blob_done(&server.files[PART_UKI][WHOLE]), other.files[PART_UKI][WHOLE]);
+	memcpy(server.ways[PART_UKI], other.ways[PART_UKI], sizeof other.ways[PART_UKI]);
+	server.release.parts[PART_UKI].ways = server.ways[PART_UKI];
+	scene_make(&scene, &one);
+	CHECK(!try_install(&server, &p));
+	CHECK_TEXT(p.code, "format");
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi ");
+	scene_done(&scene);
+	server_done(&server);
+	blob_done(&other.files[PART_USR][0]), blob_done(&other.files[PART_USR][1]);
+	blob_done(&other.files[PART_VERITY][0]), blob_done(&other.files[PART_VERITY][1]);
+}
+
+/* refusals, before anything is touched */
+
+static void refused(const char *code, void (*change)(struct server *)) {
+	struct server server;
+	struct problem p;
+	server_make(&server, &two, &one);
+	scene_make(&scene, &one);
+	change(&server);
+	AUTO_BLOB before = {0};
+	const struct blob *disk = scene_get(&scene, "dev/vda");
+	CHECK(blob_add(&before, disk->data, disk->size, disk->size));
+	CHECK(!try_install(&server, &p));
+	CHECK_TEXT(p.code, code);
+	CHECK(holds("dev/vda", &before) && untouched("dev/vda6", SLOT_USR) && untouched("dev/vda7", SLOT_VERITY));
+	for (int part = 0; part < PARTS; part++)
+		CHECK(!server.asked[part][WHOLE] && !server.asked[part][DELTA]);
+	scene_done(&scene);
+	server_done(&server);
+}
+
+static void large_usr(struct server *server) { server->release.parts[PART_USR].size = SLOT_USR + 1; }
+static void large_tree(struct server *server) { server->release.parts[PART_VERITY].size = SLOT_VERITY + 1; }
+static void large_uki(struct server *server) { server->release.parts[PART_UKI].size = (uint64_t)1 << 62; }
+static void long_version(struct server *server) { strcpy(server->release.version, "12345678901234"); }
+static void same_version(struct server *server) { strcpy(server->release.version, "1"); }
+static void no_entry(struct server *server) {
+	char path[128];
+	(void)server;
+	snprintf(path, sizeof path, "%s/esp/EFI/Linux/colvert_1.efi", scene.place);
+	CHECK(unlink(path) == 0);
+}
+
+/* A hot slot that says it is the cold one too: there is no way to write to it. */
+static void slots_apart(void) {
+	struct server server;
+	struct machine machine;
+	struct problem p;
+	server_make(&server, &two, &one);
+	scene_make(&scene, &one);
+	CHECK(machine_read_from(&scene.roots, &machine, &p));
+	machine.cold.usr = machine.hot.usr;
+	CHECK(!install(&machine, &server.release, serve, &server, &p));
+	CHECK_TEXT(p.code, "disk");
+	CHECK(!cancel(&machine, &p));
+	check_safe();
+	machine_done(&machine);
+	scene_done(&scene);
+	server_done(&server);
+}
+
+static void not_on_a_slot(void) {
+	struct machine machine;
+	struct problem p;
+	char path[128];
+	scene_make(&scene, &one);
+	snprintf(path, sizeof path, "%s/sys/block/dm-0/slaves/vda4", scene.place);
+	CHECK(unlink(path) == 0 && !machine_read_from(&scene.roots, &machine, &p));
+	CHECK_TEXT(p.code, "disk");
+	/* verity data of one slot, its tree of another */
+	CHECK(symlink("../../../devices/block/vda/vda7", path) == 0 && !machine_read_from(&scene.roots, &machine, &p));
+	CHECK_TEXT(p.code, "disk");
+	scene_done(&scene);
+}
+
+/* interrupted */
+
+/* Runs `act` in a process that ends at its n-th step; false where it came to its end before. */
+static bool interrupted(int n, bool (*act)(void *), void *context) {
+	int status;
+	pid_t child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		steps_left = n;
+		_exit(act(context) ? 0 : 1);
+	}
+	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+	CHECK(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == KILLED);
+	return WEXITSTATUS(status) == KILLED;
+}
+
+static bool act_install(void *context) {
+	struct problem p;
+	return try_install(context, &p);
+}
+
+/* Version 2 is there already, so that there is something to be taken away. */
+static void each_step(void) {
+	struct server server, next;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server_make(&next, &three, &one);
+	int n = 0;
+	bool killed = true;
+	scene_make(&scene, &one);
+	while (killed) {
+		CHECK(try_install(&server, &p));
+		killed = interrupted(++n, act_install, &next);
+		check_safe();
+		/* up to the moment when its entry goes, version 2 is whole */
+		struct machine machine;
+		CHECK(machine_read_from(&scene.roots, &machine, &p));
+		check_entries(machine.cold.version[0] && strcmp(machine.cold.version, "2") == 0 ? &two : &three);
+		machine_done(&machine);
+		CHECK(try_install(&next, &p));
+		check_installed(&three);
+	}
+	CHECK(n > 20);
+	scene_done(&scene);
+	server_done(&server);
+	server_done(&next);
+}
+
+static void killed_at_random(void) {
+	struct server server, next;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server_make(&next, &three, &one);
+	scene_make(&scene, &one);
+	for (int i = 0; i < 20; i++) {
+		CHECK(try_install(&server, &p));
+		pid_t child = fork();
+		CHECK(child >= 0);
+		if (child == 0)
+			_exit(act_install(&next) ? 0 : 1);
+		const struct timespec pause = {0, i * 1000000L};
+		nanosleep(&pause, NULL);
+		kill(child, SIGKILL);
+		CHECK(waitpid(child, NULL, 0) == child);
+		check_safe();
+		CHECK(try_install(&next, &p));
+		check_installed(&three);
+	}
+	scene_done(&scene);
+	server_done(&server);
+	server_done(&next);
+}
+
+/* back and forth */
+
+struct machine now;
+
+static void look(void) {
+	struct problem p;
+	machine_done(&now);
+	CHECK(machine_read_from(&scene.roots, &now, &p));
+}
+
+static void reinstall(const struct image *image, const struct image *old) {
+	struct server server;
+	struct problem p;
+	server_make(&server, image, old);
+	CHECK(try_install(&server, &p));
+	server_done(&server);
+	look();
+}
+
+static bool act_rollback(void *context) {
+	struct problem p;
+	(void)context;
+	return rollback(&now, &p);
+}
+
+static void going_back(void) {
+	struct problem p;
+	scene_make(&scene, &one);
+	look();
+	CHECK(!pending(&now) && !rollback(&now, &p));
+	CHECK_TEXT(p.code, "no-other");
+	CHECK(!cancel(&now, &p));
+	CHECK_TEXT(p.code, "not-pending");
+	reinstall(&two, &one);
+	/* what has not run is nothing to go back to */
+	CHECK(!rollback(&now, &p));
+	CHECK_TEXT(p.code, "no-other");
+	scene_boot(&scene, &two);
+	look();
+	CHECK(now.hot.usr == 6 && now.cold.usr == 3 && strcmp(now.version, "2") == 0 && !pending(&now));
+	for (int n = 1; interrupted(n, act_rollback, NULL); n++)
+		look();
+	look();
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+0.efi ");
+	CHECK(pending(&now) && strcmp(pending(&now)->version, "1") == 0);
+	CHECK(strstr(scene_get(&scene, "2/record.json")->data, "\"kind\": \"rolled-back\""));
+	/* and on second thoughts */
+	CHECK(cancel(&now, &p));
+	look();
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2.efi ");
+	CHECK(!pending(&now) && !scene_has(&scene, "2/record.json"));
+	/* slot A again */
+	reinstall(&three, &two);
+	CHECK_TEXT(scene_entries(&scene), "colvert_2.efi colvert_3+3.efi ");
+	CHECK(holds("dev/vda3", &three.usr) && holds("dev/vda6", &two.usr));
+	scene_done(&scene);
+}
+
+static void rollback_needs_a_whole_slot(void) {
+	struct problem p;
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	scene_boot(&scene, &two);
+	look();
+	strcpy(now.cold.root_hash, three.root_hash);
+	CHECK(!rollback(&now, &p));
+	CHECK_TEXT(p.code, "no-other");
+	look();
+	now.cold.version[0] = '\0';
+	CHECK(!rollback(&now, &p));
+	CHECK_TEXT(p.code, "no-other");
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2.efi ");
+	scene_done(&scene);
+}
+
+static void taken_back(void) {
+	struct problem p;
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	CHECK(pending(&now) && cancel(&now, &p));
+	look();
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi ");
+	CHECK(!now.cold.version[0] && !pending(&now));
+	check_safe();
+	scene_done(&scene);
+}
+
+static void an_older_one(void) {
+	struct problem p;
+	scene_make(&scene, &three);
+	reinstall(&two, &three);
+	CHECK_TEXT(scene_entries(&scene), "colvert_2+3.efi colvert_3+0.efi ");
+	CHECK(pending(&now) && strcmp(pending(&now)->version, "2") == 0);
+	CHECK(cancel(&now, &p));
+	CHECK_TEXT(scene_entries(&scene), "colvert_3.efi ");
+	scene_done(&scene);
+}
+
+int main(void) {
+	image_make(&one, "1", 11);
+	image_make(&two, "2", 22);
+	image_make(&three, "3", 33);
+	by_delta();
+	from_elsewhere();
+	changed_uki();
+	for (int part = 0; part < PARTS; part++)
+		for (int how = DAMAGED; how <= WRONG; how++) {
+			bad_delta(part, how);
+			bad_everything(part, how);
+		}
+	wrong_root_hash();
+	foreign_uki();
+	refused("slot-too-small", large_usr);
+	refused("slot-too-small", large_tree);
+	refused("esp-full", large_uki);
+	refused("format", long_version);
+	refused("older", same_version);
+	refused("disk", no_entry);
+	slots_apart();
+	not_on_a_slot();
+	going_back();
+	rollback_needs_a_whole_slot();
+	taken_back();
+	an_older_one();
+	each_step();
+	killed_at_random();
+	machine_done(&now);
+	image_done(&one), image_done(&two), image_done(&three);
+}

@@ -1,0 +1,373 @@
+"""Boot: one machine that is updated, refuses what it must, goes back and comes back by itself.
+
+Real releases of the default OS, a plain HTTP server on the host, one machine for all of it: its
+tests stand in the order in which things happen to it. What goes wrong on the way of the
+bytes is met by the client alone in `tests/build/test_update_client.py`; every way of coming
+back from a bad release in `test_fallback.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from builder.machine.credentials import ssh_credentials
+from builder.machine.files import Host
+from builder.machine.qemu import Forward, MachineSpec
+from builder.pipeline.events import Events
+from builder.release.dsse import parse, sign
+from builder.release.index import PAYLOAD_TYPE
+from builder.release.keys import Signer, development_key
+from builder.stages.image import build_images
+from builder.stages.session import Request, open_session
+from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Booted, up
+from tests.releases import Variant
+from tests.site import Site, serve_site
+
+pytestmark = pytest.mark.boot
+
+Index = dict[str, Any]
+MIB = 1 << 20
+SETTING = "/etc/colvert-test/setting"
+STATE = Path(".colvert")
+
+
+def _variant(version: str, **files: str) -> Variant:
+    common = {"/usr/share/colvert-test/version": f"{version}\n", SETTING: f"of {version}\n"}
+    return Variant(version, {**common, **{f"/etc/colvert-test/{name}": text for name, text in files.items()}})
+
+
+VARIANTS = (
+    _variant("1", gone="of 1\n", mine="of 1\n"),
+    _variant("2", new="of 2\n", mine="of 2\n"),
+    _variant("3"),
+    Variant("4", {"/etc/colvert/health.d/tired": ("#!/bin/sh\necho I am tired\nexit 3\n", 0o755)}),
+)
+
+
+@dataclass(frozen=True)
+class Releases:
+    """What was built: OUT/VERSION, and the directory that is served."""
+
+    out: Path
+    site: Site
+
+    def offer(self, version: str, *, deltas: bool = True) -> None:
+        """Let the site announce a release."""
+        index = (self.out / version / "update" / "index.json").read_bytes()
+        if not deltas:
+            index = changed(index, without_deltas)
+        (self.site.root / "index.json").write_bytes(index)
+
+    def offer_at(self, name: str, content: bytes) -> str:
+        """An index beside, under which the files are the same; returns its URL."""
+        place = self.site.root / name
+        place.mkdir()
+        (place / "index.json").write_bytes(content)
+        for file in self.site.root.glob("*.zst"):
+            (place / file.name).hardlink_to(file)
+        return f"{self.site.url}/{name}"
+
+    def index(self, version: str) -> bytes:
+        return (self.out / version / "update" / "index.json").read_bytes()
+
+
+def changed(envelope: bytes, change: Callable[[Index], None], key: Signer | None = None) -> bytes:
+    """An index with something changed, signed anew."""
+    index = json.loads(parse(envelope).content())
+    change(index)
+    signer = key or development_key(STATE)
+    return sign(PAYLOAD_TYPE, json.dumps(index).encode(), [signer]).to_bytes()
+
+
+def without_deltas(index: Index) -> None:
+    for part in index["parts"].values():
+        part["files"] = [file for file in part["files"] if file["from"] is None]
+
+
+@pytest.fixture(scope="module")
+def releases(packages: Mapping[str, object]) -> Iterator[Releases]:
+    # sandboxed programs, which are somebody else as root, read from here
+    place = Path(tempfile.mkdtemp(prefix="colvert-update-", dir="/var/tmp"))
+    place.chmod(0o755)
+    out, root = place / "out", place / "site"
+    root.mkdir()
+    for variant in VARIANTS:
+        session = open_session(Request(variant.write(place), state=STATE), Events())
+        release = build_images(session, ("qemu",), out, [out] if out.exists() else [])
+        for file in (release / "update").iterdir():
+            shutil.copyfile(file, root / file.name)
+    with serve_site(root) as site:
+        yield Releases(out, site)
+    shutil.rmtree(place)
+
+
+@dataclass(frozen=True)
+class Client:
+    """The update client of a machine."""
+
+    booted: Booted
+
+    def call(self, *words: str) -> dict[str, Any]:
+        """What a command tells, whether or not it did what it should; with its exit status."""
+        result = self.booted.guest.attempt(f"colvert-update --json {' '.join(words)}", timeout=SETTLE_SECONDS)
+        told = json.loads(result.stdout)
+        assert isinstance(told, dict)
+        return {**told, "status": result.returncode}
+
+    def done(self, *words: str) -> dict[str, Any]:
+        told = self.call(*words)
+        assert told["ok"], told["message"]
+        assert told["status"] == 0
+        return told
+
+    def refused(self, *words: str) -> str:
+        """The code with which a command refuses."""
+        told = self.call(*words)
+        assert not told["ok"]
+        assert told["status"] == (1 if told["code"] in ("network", "disk", "space") else 2)
+        return str(told["code"])
+
+    def version(self) -> str:
+        return self.booted.ask(". /usr/lib/os-release; echo $IMAGE_VERSION")
+
+    def entries(self) -> list[str]:
+        return self.booted.ask("ls $(bootctl --print-esp-path)/EFI/Linux").split()
+
+    def disk(self) -> str:
+        """The partition table, the boot entries, and the start of every partition of a slot."""
+        return self.booted.ask(
+            "sfdisk -d /dev/vda; ls -l $(bootctl --print-esp-path)/EFI/Linux;"
+            " for n in 3 4 6 7; do head -c 1M /dev/vda$n | sha256sum; done"
+        )
+
+
+@pytest.fixture(scope="module")
+def client(releases: Releases, host: Host) -> Iterator[Client]:
+    [image] = (releases.out / "1/qemu").glob("*.qcow2")
+    spec = MachineSpec(image, forwards=(Forward(22),), credentials=ssh_credentials(host.key()))
+    with up(spec, host) as booted:
+        booted.ask(f"mkdir -p /etc/colvert; echo SOURCE={releases.site.url} > /etc/colvert/update.conf")
+        booted.healthy()
+        yield Client(booted)
+
+
+def test_nothing_is_known_before_the_first_check(client: Client) -> None:
+    told = client.done("status")
+    assert told["running"]["version"] == "1"
+    assert [slot["version"] for slot in told["slots"]] == ["1", None]
+    assert (told["pending"], told["failed"], told["last_check"]) == (None, [], None)
+
+
+def test_a_check_finds_the_release_and_changes_nothing(client: Client, releases: Releases) -> None:
+    before = client.disk()
+    releases.offer("2")
+    told = client.done("check")
+    assert told["code"] == "available"
+    assert client.disk() == before
+
+
+def _older(index: Index) -> None:
+    index["version"] = "0.9"
+
+
+def _too_large(index: Index) -> None:
+    index["parts"]["usr"]["size"] = 3 << 30
+
+
+def _set(**values: object) -> Callable[[Index], None]:
+    return lambda index: index.update(values)
+
+
+REFUSALS: Mapping[str, Callable[[Index], None]] = {
+    "architecture": _set(architecture="aarch64"),
+    "image-id": _set(image_id="another"),
+    "channel": _set(channel="edge"),
+    "expired": _set(expires=int(time.time()) - 60),
+    "older": _older,
+    "from-at-least": _set(from_at_least="1.5"),
+    "slot-too-small": _too_large,
+    "format": _set(format=2),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_release_that_is_not_for_this_machine_is_refused(
+    client: Client, releases: Releases, code: str
+) -> None:
+    before = client.disk()
+    url = releases.offer_at(code, changed(releases.index("2"), REFUSALS[code]))
+    assert client.refused("update", "--from", url) == code
+    assert client.disk() == before
+
+
+def _foreign(envelope: bytes) -> bytes:
+    return changed(envelope, lambda index: None, Signer(Ed25519PrivateKey.generate()))
+
+
+def _tampered(envelope: bytes) -> bytes:
+    whole, other = json.loads(envelope), changed(envelope, _set(channel="edge"))
+    return json.dumps({**whole, "payload": json.loads(other)["payload"]}).encode()
+
+
+def _unsigned(envelope: bytes) -> bytes:
+    return json.dumps({**json.loads(envelope), "signatures": []}).encode()
+
+
+@pytest.mark.parametrize("change", [_foreign, _tampered, _unsigned])
+def test_what_no_key_of_the_ring_signed_is_refused(
+    client: Client, releases: Releases, change: Callable[[bytes], bytes]
+) -> None:
+    before = client.disk()
+    url = releases.offer_at(change.__name__, change(releases.index("2")))
+    assert client.refused("update", "--from", url) == "signature"
+    assert client.disk() == before
+
+
+def test_what_failed_here_is_refused_unless_told_otherwise(client: Client, releases: Releases) -> None:
+    record = {"version": "2", "kind": "health", "reason": "of the test", "when": 1, "attempts": 3}
+    place = "/var/lib/colvert/failed/2"
+    client.booted.ask(f"mkdir -p {place}")
+    client.booted.guest.write(f"{place}/record.json", json.dumps(record).encode())
+    assert client.refused("update") == "failed-before"
+    assert client.done("status")["failed"][0]["reason"] == "of the test"
+    client.booted.ask(f"rm -r {place}")
+
+
+def test_an_update_by_delta_is_small_and_leaves_the_running_slot_alone(
+    client: Client, releases: Releases
+) -> None:
+    booted = client.booted
+    # what this machine changed of its defaults
+    booted.ask("echo of this machine > /etc/colvert-test/mine; echo data > /var/lib/data")
+    hot = "for n in 3 4; do head -c 48M /dev/vda$n | sha256sum; done"
+    before = booted.ask(hot)
+    releases.site.reset()
+    assert client.done("update")["code"] == "pending"
+    # everything: index, usr image, hash tree, UKI
+    assert releases.site.bytes_sent() < 100_000
+    assert booted.ask(hot) == before
+    assert client.entries() == ["colvert_1.efi", "colvert_2+3.efi"]
+    told = client.done("status")
+    assert told["pending"] == "2"
+    assert [slot["version"] for slot in told["slots"]] == ["1", "2"]
+
+
+def test_the_next_boot_is_the_new_version(client: Client) -> None:
+    client.booted.reboot()
+    client.booted.healthy()
+    assert client.version() == "2"
+    assert client.entries() == ["colvert_1.efi", "colvert_2.efi"]
+    assert client.booted.ask("cat /usr/share/colvert-test/version /var/lib/data") == "2\ndata"
+    assert client.booted.ask("findmnt -no SOURCE /usr") == "/dev/mapper/usr"
+
+
+def test_etc_keeps_what_was_changed_and_takes_new_defaults(client: Client) -> None:
+    ask = client.booted.ask
+    assert ask(f"cat {SETTING} /etc/colvert-test/new /etc/colvert-test/mine") == "of 2\nof 2\nof this machine"
+    assert ask("test -e /etc/colvert-test/gone || echo gone") == "gone"
+    told = client.done("defaults")
+    assert (told["from"], told["to"]) == ("1", "2")
+    found = {item["path"]: (item["change"], item["hidden"]) for item in told["defaults"]}
+    ours = {path: what for path, what in found.items() if path.startswith("colvert-test/")}
+    assert ours == {
+        "colvert-test/setting": ("changed", False),
+        "colvert-test/mine": ("changed", True),
+        "colvert-test/new": ("added", False),
+        "colvert-test/gone": ("removed", False),
+    }
+
+
+def test_a_directory_is_a_source_too_and_kexec_leaves_the_firmware_out(
+    client: Client, releases: Releases
+) -> None:
+    booted = client.booted
+    releases.offer("3", deltas=False)
+    booted.ask("mkdir /var/tmp/three")
+    client.done("download", "--into", "/var/tmp/three")
+    booted.ask("echo KEXEC=yes >> /etc/colvert/update.conf")
+    position, resets = booted.running.console.position(), booted.running.resets()
+    booted.guest.attempt("colvert-update update --from /var/tmp/three --reboot", timeout=SETTLE_SECONDS)
+    booted.running.wait_for("kexec_core: Starting new kernel|Linux version", BOOT_SECONDS, after=position)
+    booted.back(position)
+    booted.healthy()
+    assert client.version() == "3"
+    assert "colvert.entry=colvert_3+2-1.efi" in booted.ask("cat /proc/cmdline")
+    assert booted.running.resets() == resets
+    # the cold slot was version 1's
+    assert client.entries() == ["colvert_2.efi", "colvert_3.efi"]
+
+
+def test_going_back_by_hand_lasts(client: Client, releases: Releases) -> None:
+    client.booted.ask("sed -i /KEXEC/d /etc/colvert/update.conf")
+    client.booted.reboot("colvert-update rollback --reboot")
+    client.booted.healthy()
+    assert client.version() == "2"
+    [failed] = client.done("status")["failed"]
+    assert (failed["version"], failed["kind"]) == ("3", "rolled-back")
+    # or the timer would take it again
+    assert client.refused("update") == "failed-before"
+
+
+def test_a_wrong_delta_only_costs_the_whole_file(client: Client, releases: Releases) -> None:
+    def swap(index: Index) -> None:
+        """The delta of the hash tree in the place of the UKI's."""
+        uki, verity = index["parts"]["uki"]["files"], index["parts"]["verity"]["files"]
+        [good] = [file for file in uki if file["from"] and file["from"]["version"] == "2"]
+        [other] = [file for file in verity if file["from"] and file["from"]["version"] == "2"]
+        good.update({name: other[name] for name in ("name", "size", "sha256")})
+
+    index = changed(releases.index("3"), swap)
+    url = releases.offer_at("wrong-delta", index)
+    whole = next(
+        file["name"]
+        for file in json.loads(parse(index).content())["parts"]["uki"]["files"]
+        if file["from"] is None
+    )
+    releases.site.reset()
+    assert client.done("update", "--from", url, "--allow-failed")["code"] == "pending"
+    assert releases.site.sent[whole]
+    assert client.entries() == ["colvert_2.efi", "colvert_3+3.efi"]
+
+
+def test_what_is_pending_can_be_cancelled(client: Client) -> None:
+    client.done("cancel")
+    assert client.entries() == ["colvert_2.efi"]
+    told = client.done("status")
+    assert told["pending"] is None
+    assert sorted(slot["version"] or "" for slot in told["slots"]) == ["", "2"]
+
+
+def test_the_machine_is_well_after_all_of_it(client: Client) -> None:
+    client.booted.healthy()
+    assert client.booted.running.problems() == ()
+
+
+def test_a_release_that_is_not_healthy_is_left_by_itself(client: Client, releases: Releases) -> None:
+    booted = client.booted
+    releases.offer("4")
+    assert client.done("update")["code"] == "pending"
+    resets, position = booted.running.resets(), booted.running.console.position()
+    booted.guest.attempt("systemctl reboot")
+    # into it, and after each of its three attempts
+    booted.running.wait_reset(resets + 4, 4 * BOOT_SECONDS)
+    position = booted.running.console.position()
+    booted.back(position)
+    booted.settled()
+    assert client.version() == "2"
+    assert client.entries() == ["colvert_2.efi", "colvert_4+0-3.efi"]
+    failed = {one["version"]: one for one in client.done("status")["failed"]}
+    assert (failed["4"]["kind"], failed["4"]["attempts"]) == ("health", 3)
+    assert "tired" in failed["4"]["reason"]
+    assert "I am tired" in booted.ask("cat /var/lib/colvert/failed/4/journal-*.txt")
+    assert client.refused("update") == "failed-before"
+    assert booted.running.console.problems(after=position) == ()
