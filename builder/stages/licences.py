@@ -44,7 +44,7 @@ def check_licences(session: Session) -> None:
     overlays = {overlay.name: overlay.path for overlay in session.settings.overlays}
     raise_all(
         [
-            *(problem for node in nodes for problem in _refusals(node, policy)),
+            *(problem for node in nodes for problem in refusals(node, policy)),
             *(problem for node in nodes for problem in _missing(node, texts, overlays)),
         ]
     )
@@ -96,7 +96,8 @@ def read_groups(overlays: Iterable[Overlay]) -> dict[str, list[str]]:
     return groups
 
 
-def _refusals(node: Node, policy: Policy) -> list[ColvertError]:
+def refusals(node: Node, policy: Policy) -> list[ColvertError]:
+    """Why the policy does not take a package; a choice of licences fails only as a whole."""
     passes = {name for name in node.licences if policy.passes(name)}
     problems = []
     for name in dict.fromkeys(failing(parse(node.licence), passes)):
