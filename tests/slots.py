@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 from builder.formats.erofs import make_erofs
-from builder.formats.esp import LOADER_CONF, make_fat
+from builder.formats.esp import BootFiles, make_fat
 from builder.formats.gpt import (
     DISK_SIZE,
     MIB,
@@ -135,14 +135,13 @@ class Disk:
 
     def _esp(self, work: Path, sdk_root: Path) -> Path:
         loader = self.hot.uki.stub.parents[len(Path(STUB).parts) - 1].parent / "tree" / LOADER
-        conf = work / "loader.conf"
-        conf.write_text(LOADER_CONF)
-        files = {
-            "EFI/BOOT/BOOTX64.EFI": loader,
-            "EFI/systemd/systemd-bootx64.efi": loader,
-            "loader/loader.conf": conf,
-            **self.esp,
-        }
+        # the entry of slot A under its blessed name, and whatever else a test wants there
+        name = f"{self.hot.id}_{self.hot.version}.efi"
+        path = f"EFI/Linux/{name}"
+        anything = next(iter(self.esp.values()))
+        files = dict(BootFiles(loader, self.esp.get(path, anything), name).files(work))
+        del files[path]
+        files.update(self.esp)
         esp = make_fat(
             files, work / "esp.raw", sdk_root=sdk_root, size=self.esp_size, epoch=EPOCH, label="ESP",
             identity="slots",

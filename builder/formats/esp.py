@@ -13,6 +13,9 @@ from builder.formats.tools import Bench, bench
 
 # Shown for no time at all; a key held while it starts still brings the menu.
 LOADER_CONF = "timeout 0\nconsole-mode keep\n"
+# A loader that cannot start an entry returns to the firmware, which may have nothing left but its shell.
+# The shell runs this: the attempt was counted, and the loader takes another entry in the end.
+STARTUP = "@echo -off\r\nreset\r\n"
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,15 @@ class BootFiles:
 
     def files(self, work: Path) -> dict[str, Path]:
         """Path on the ESP -> file that goes there."""
-        conf = work / "loader.conf"
-        conf.write_text(self.loader_conf)
-        conf.chmod(0o644)
+        conf, startup = work / "loader.conf", work / "startup.nsh"
+        for path, text in ((conf, self.loader_conf), (startup, STARTUP)):
+            path.write_text(text, newline="")
+            path.chmod(0o644)
         return {
             "EFI/BOOT/BOOTX64.EFI": self.loader,
             "EFI/systemd/systemd-bootx64.efi": self.loader,
             "loader/loader.conf": conf,
+            "startup.nsh": startup,
             f"EFI/Linux/{self.uki_name}": self.uki,
         }
 

@@ -38,7 +38,12 @@ def check_update(session: Session, deltas_from: Sequence[Path]) -> tuple[Earlier
             f"no machine can have {update.from_at_least} and go to {loaded.version}, which is older",
             where=loaded.origin(("update", "from_at_least")),
         )
-    return tuple(find_earlier(deltas_from, target, update.deltas))
+    earlier = tuple(find_earlier(deltas_from, target, update.deltas))
+    if deltas_from:
+        versions = ", ".join(one.index.version for one in earlier)
+        text = f"deltas from {versions}" if versions else "no deltas: there is no older release"
+        session.events.emit(Event(kind=Kind.MESSAGE, text=text))
+    return earlier
 
 
 def _target(session: Session) -> Target:

@@ -9,7 +9,7 @@ import pytest
 
 from builder.errors import Code, ColvertError, Location
 from builder.formats.cpio import Member
-from builder.formats.initrd import LIST, OVERLAY, collect
+from builder.formats.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, collect, split
 from builder.formats.root import Root
 from tests.unit.test_formats_elf import elf
 
@@ -102,6 +102,26 @@ def test_a_library_that_is_missing_names_who_needs_it(tmp_path: Path) -> None:
         collect(base, tmp_path / "side")
     assert "libb.so.1" in caught.value.what
     assert "usr/lib/liba.so.1.5" in caught.value.what
+
+
+def test_an_archive_for_each_large_file_and_the_release_last(tmp_path: Path) -> None:
+    base = tree(tmp_path)
+    for name in ("usr/share/d/x", "usr/lib/systemd/libb.so.1"):
+        with (base / name).open("ab") as stream:
+            stream.truncate(ALONE_FROM)
+    (base / "usr/share/d/y").write_bytes(bytes(ALONE_FROM - 1))
+    (tmp_path / "side" / LIST).parent.mkdir(parents=True)
+    (tmp_path / "side" / LIST).write_text("file usr/bin/tool\nfile usr/share/d\n")
+    members = collect(base, tmp_path / "side")
+    first, *rest = split(members)
+    assert [list(archive) for archive in rest] == [
+        ["usr/lib/systemd/libb.so.1"],
+        ["usr/share/d/x"],
+        [RELEASE],
+    ]
+    assert {**first, **rest[0], **rest[1], **rest[2]} == members
+    assert "usr/share/d/y" in first, "directories, links and small files are together"
+    assert {name for name, member in members.items() if not stat.S_ISREG(member.mode)} <= first.keys()
 
 
 def test_without_a_list_the_package_is_named(tmp_path: Path) -> None:

@@ -67,3 +67,48 @@ def test_a_directory_mirror_becomes_a_url(tmp_path: Path) -> None:
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
     assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"reboot": "window"},
+        {"reboot": "window", "window_start": "Sun 03:00"},
+        {"reboot": "later"},
+        {"window_start": "Sun\n03:00"},
+        {"window_length": "long"},
+        {"expires_after": 0},
+        {"deltas": -1},
+        {"rate": "fast"},
+        {"kexec": "maybe"},
+        {"from_at_least": "1-2"},
+        {"keys": ["none.pem"]},
+    ],
+)
+def test_update_settings_that_cannot_be(update: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        manifest(update=update)
+
+
+def test_update_keys_are_named_by_their_files(tmp_path: Path) -> None:
+    def keys(*names: str) -> Manifest:
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("")
+        return manifest(update={"keys": [str(tmp_path / name) for name in names]})
+
+    assert [key.path.stem for key in keys("fleet.pem", "spare-2.pem").update.keys] == ["fleet", "spare-2"]
+    for names in (("fleet.pem", "a/fleet.pem"), ("development.pem",), ("a b.pem",)):
+        with pytest.raises(ValidationError):
+            keys(*names)
+
+
+def test_a_window_is_a_calendar_expression_and_a_span() -> None:
+    update = {
+        "reboot": "window",
+        "window_start": "Sun *-*-* 03:00",
+        "window_length": "1h 30min",
+        "rate": "2 MiB",
+    }
+    made = manifest(update=update).update
+    assert (made.window_start, made.window_length, made.rate) == ("Sun *-*-* 03:00", "1h 30min", 2 * MIB)

@@ -72,6 +72,8 @@ src_install() {
 	drop_in ${units} systemd-bless-boot.service units/bless-boot.conf
 	insinto ${initrd}
 	doins "${FILESDIR}"/initrd/*.service
+	# whatever systemd calls it, nobody comes to rescue
+	newins "${FILESDIR}"/initrd/emergency.service rescue.service
 	drop_in ${initrd} initrd.target initrd/initrd.target.conf
 
 	insinto /usr/lib/systemd/system-preset

@@ -65,8 +65,6 @@ src_test() {
 
 src_install() {
 	colvert-meson_src_install
-	insinto /usr/lib/colvert
-	doins "${FILESDIR}"/units/update.conf
 	insinto /usr/lib/systemd/system
 	doins "${FILESDIR}"/units/*.{service,slice,timer}
 	insinto /usr/lib/systemd/system-preset

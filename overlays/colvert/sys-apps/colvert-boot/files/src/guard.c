@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "boot.h"
 #include "efivar.h"
 #include "text.h"
 
@@ -22,21 +21,19 @@ static bool went_on(int proc) {
 	       (its.st_dev != ours.st_dev || its.st_ino != ours.st_ino);
 }
 
-static void give_up(int efivars) {
-	struct boot boot;
+/* All that it needs was read before: /proc and /sys are out of reach by now. */
+static void give_up(int efivars, const struct boot *boot) {
 	char text[NOTE_ROOM];
-	if (boot_read(efivars, &boot)) {
-		struct note note = boot_note(&boot);
-		print(note.kind, sizeof note.kind, "hang");
-		print(note.reason, sizeof note.reason, "init started no unit within %d s", INIT_SECONDS);
-		if (note_format(&note, text, sizeof text))
-			failure_write(efivars, text);
-	}
+	struct note note = boot_note(boot);
+	print(note.kind, sizeof note.kind, "hang");
+	print(note.reason, sizeof note.reason, "init started no unit within %d s", INIT_SECONDS);
+	if (note_format(&note, text, sizeof text))
+		failure_write(efivars, text);
 	sync();
 	reboot(RB_AUTOBOOT);
 }
 
-void guard(int efivars) {
+void guard(int efivars, const struct boot *boot) {
 	/* once PID 1 has moved on, paths lead to what is left of the initrd */
 	AUTO_FD run = open("/run", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_FD proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -46,7 +43,7 @@ void guard(int efivars) {
 	int left = INIT_SECONDS;
 	while (faccessat(run, "colvert/boot-begun", F_OK, 0) < 0) {
 		if (went_on(proc) && left-- == 0)
-			give_up(efivars);
+			give_up(efivars, boot);
 		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
 	}
 }

@@ -128,14 +128,18 @@ static bool record(int efivars, const struct boot *boot) {
 		return true;
 	int folder = open_entries();
 	DIR *names = folder >= 0 ? fdopendir(folder) : NULL;
+	/* what is left of a version that has attempts to go is not told yet; of one that is gone it never will be */
+	bool pending = false;
 	for (struct dirent *one; names && (one = readdir(names));) {
 		struct entry entry;
-		if (!has_failed(one->d_name, boot->entry.version, &entry))
-			continue;
-		bool its = left && strcmp(left->version, entry.version) == 0;
-		if (record_write("/", &entry, its ? left : NULL) && its)
-			failure_delete(efivars);
+		bool its = left && entry_parse(one->d_name, &entry) && strcmp(left->version, entry.version) == 0;
+		if (has_failed(one->d_name, boot->entry.version, &entry))
+			record_write("/", &entry, its ? left : NULL);
+		else if (its)
+			pending = true;
 	}
+	if (names && left && !pending)
+		failure_delete(efivars);
 	if (names)
 		closedir(names);
 	return names != NULL;
@@ -152,7 +156,7 @@ int main(int argc, char **argv) {
 	struct boot boot;
 	bool known = boot_read(efivars, &boot), done;
 	if (strcmp(verb, "guard") == 0 && argc == 2)
-		return guard(efivars), 0;
+		return guard(efivars, &boot), 0;
 	if (strcmp(verb, "failed") == 0 ? argc != 4 : argc != 2)
 		return usage();
 	if (strcmp(verb, "begin") == 0)

@@ -149,7 +149,7 @@ bool record_write(const char *root, const struct entry *failed, const struct not
 	if (!all.best.kind[0]) {
 		print(all.best.kind, sizeof all.best.kind, "hang");
 		print(all.best.reason, sizeof all.best.reason,
-		      "it told nothing: a watchdog or somebody at the power switch ended it");
+		      "its boots left no word: it hung, lost power, or could not be loaded");
 		all.best.when = (long long)time(NULL);
 	}
 	if (!write_record(&all, failed)) {

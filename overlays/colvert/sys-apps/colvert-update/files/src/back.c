@@ -59,8 +59,11 @@ static void unrecord(const struct machine *machine) {
 	AUTO_BLOB text = {0};
 	char path[PATH_MAX];
 	if (record_path(machine, path) && read_file(AT_FDCWD, path, 4096, &text) == 0 && text.size &&
-	    strstr(text.data, "\"kind\": \"rolled-back\""))
+	    strstr(text.data, "\"kind\": \"rolled-back\"")) {
 		unlink(path);
+		*strrchr(path, '/') = '\0';
+		rmdir(path);
+	}
 }
 
 static const struct entry *find_other(const struct machine *machine) {

@@ -44,9 +44,20 @@ static bool command_line(int uki, const char *words, char out[UKI_CMDLINE_ROOM])
 	return added > 0 && (size_t)added < UKI_CMDLINE_ROOM - length;
 }
 
+/* A variable of the firmware: four bytes of attributes, then its value. */
+static bool secure_boot(const struct machine *machine) {
+	char path[256];
+	AUTO_BLOB value = {0};
+	snprintf(path, sizeof path, "%s/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", machine->roots->sys);
+	return read_file(AT_FDCWD, path, 16, &value) == 0 && value.size == 5 && value.data[4] == 1;
+}
+
 /* What the stub would add on an EFI boot (credentials and extensions from the ESP) is not there. */
 bool kexec_load_entry(const struct machine *machine, const struct entry *entry, const char *words, struct problem *p) {
 	char line[UKI_CMDLINE_ROOM];
+	/* the signature is the UKI's, and the kernel would not look at it */
+	if (secure_boot(machine))
+		return fail(p, "no-kexec", "Secure Boot is on: only the firmware starts what it has checked.");
 	AUTO_FD uki = esp_open(machine->esp, entry->name, p);
 	AUTO_FD kernel = uki < 0 ? -1 : extract(uki, ".linux");
 	AUTO_FD initrd = uki < 0 ? -1 : extract(uki, ".initrd");

@@ -13,4 +13,4 @@
 		}                                                                                              \
 	} while (0)
 
-#define CHECK_TEXT(have, want) CHECK((have) && strcmp((have), (want)) == 0)
+#define CHECK_TEXT(have, want) CHECK(strcmp((have), (want)) == 0)

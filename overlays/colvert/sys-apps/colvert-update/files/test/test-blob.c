@@ -66,6 +66,10 @@ static void whole(const struct image *one) {
 	AUTO_BLOB twice = {0};
 	CHECK(blob_add(&twice, frame.data, frame.size, 3 * frame.size) && blob_add(&twice, frame.data, frame.size, 3 * frame.size));
 	CHECK_TEXT(decode((struct trial){&twice, NULL, &one->usr}), "format");
+	/* a frame that decoders skip, behind it */
+	AUTO_BLOB more = {0};
+	CHECK(blob_add(&more, frame.data, frame.size, 2 * frame.size) && blob_add(&more, "\x50\x2a\x4d\x18\0\0\0\0", 8, 2 * frame.size));
+	CHECK_TEXT(decode((struct trial){&more, NULL, &one->usr}), "format");
 	/* no frame at all */
 	CHECK_TEXT(decode((struct trial){&one->usr, NULL, &one->usr}), "format");
 	AUTO_BLOB other = changed(&frame, frame.size / 2);

@@ -516,8 +516,11 @@ static void going_back(void) {
 	scene_boot(&scene, &two);
 	look();
 	CHECK(now.hot.usr == 6 && now.cold.usr == 3 && strcmp(now.version, "2") == 0 && !pending(&now));
-	for (int n = 1; interrupted(n, act_rollback, NULL); n++)
+	for (int n = 1; interrupted(n, act_rollback, NULL); n++) {
 		look();
+		/* never left without a word */
+		CHECK(!pending(&now) || scene_has(&scene, "2/record.json"));
+	}
 	look();
 	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+0.efi ");
 	CHECK(pending(&now) && strcmp(pending(&now)->version, "1") == 0);
@@ -526,7 +529,7 @@ static void going_back(void) {
 	CHECK(cancel(&now, &p));
 	look();
 	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2.efi ");
-	CHECK(!pending(&now) && !scene_has(&scene, "2/record.json"));
+	CHECK(!pending(&now) && !scene_has(&scene, "2"));
 	/* slot A again */
 	reinstall(&three, &two);
 	CHECK_TEXT(scene_entries(&scene), "colvert_2.efi colvert_3+3.efi ");
@@ -574,6 +577,19 @@ static void an_older_one(void) {
 	scene_done(&scene);
 }
 
+/* Nothing is loaded here: what follows is what the firmware's word prevents. */
+static void no_jump_with_secure_boot(void) {
+	struct problem p;
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	scene_put(&scene, "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\6\0\0\0\1", 5);
+	CHECK(!reboot_machine(&now, true, &p));
+	CHECK_TEXT(p.code, "no-kexec");
+	CHECK(strstr(p.text, "Secure Boot"));
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+3.efi ");
+	scene_done(&scene);
+}
+
 int main(void) {
 	image_make(&one, "1", 11);
 	image_make(&two, "2", 22);
@@ -600,6 +616,7 @@ int main(void) {
 	rollback_needs_a_whole_slot();
 	taken_back();
 	an_older_one();
+	no_jump_with_secure_boot();
 	each_step();
 	killed_at_random();
 	machine_done(&now);

@@ -1,0 +1,123 @@
+"""Benchmark: what an update downloads, against all of it, and what making its files costs.
+
+Two changes of the default OS: one file of a few bytes, and openssl as an overlay rebuilds it. The
+latter replaces openssl's files and nothing above it: with the same interface those come out as they were.
+
+usage: python -m tests.bench.update [--home DIR] [--openssl MANIFEST]
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from builder.formats.zstd import apply_delta, compress, expand, make_delta
+from builder.pipeline.events import Events
+from builder.sandbox.home import open_home
+from builder.stages.image import Image
+from builder.stages.session import Request, open_session
+from tests.bench.measure import Row, show
+from tests.releases import Variant
+
+BAR_ONE_FILE = 100_000
+BAR_OPENSSL = 0.10
+OPENSSL = "dev-libs/openssl"
+DAY = 86400
+
+
+def image(variant: Variant, place: Path, replaced: Path | None = None) -> Image:
+    """A variant of the default OS, with openssl as another manifest builds it."""
+    made = variant.image(place)
+    if replaced is None:
+        return made
+    session = open_session(Request(replaced), Events())
+    [new] = [entry for cpv, entry in session.build_packages([OPENSSL]).items() if cpv.startswith(OPENSSL)]
+    packages = {cpv: new if cpv.startswith(OPENSSL) else entry for cpv, entry in made.packages.items()}
+    return Image(made.session, packages)
+
+
+def parts(made: Image) -> dict[str, Path]:
+    return {
+        "usr": made.usr.out / "usr.raw",
+        "verity": made.usr.out / "usr.verity",
+        "uki": made.uki.out / "uki.efi",
+    }
+
+
+def timed(work: Callable[[], Path]) -> tuple[int, float]:
+    """Bytes of what was written, and seconds."""
+    started = time.monotonic()
+    made = work()
+    return made.stat().st_size, time.monotonic() - started
+
+
+def whole(made: Image, scratch: Path) -> tuple[int, list[Row]]:
+    """The full download."""
+    root, rows, total = made.session.sdk.root, [], 0
+    for name, path in parts(made).items():
+        size, seconds = timed(lambda path=path: compress(path, scratch / "whole", sdk_root=root))
+        _, back = timed(lambda: expand(scratch / "whole", scratch / "back", sdk_root=root))
+        rows.append(Row(f"{name}, whole", f"{size} bytes, made in {seconds:.2f} s, read in {back:.2f} s"))
+        total += size
+    return total, rows
+
+
+def deltas(what: str, old: Image, new: Image, scratch: Path) -> tuple[int, list[Row]]:
+    """The download of a change."""
+    root, rows, total = new.session.sdk.root, [], 0
+    start = parts(old)
+    for name, path in parts(new).items():
+        before = start[name]
+        size, seconds = timed(
+            lambda path=path, before=before: make_delta(before, path, scratch / "delta", sdk_root=root)
+        )
+        _, back = timed(
+            lambda before=before: apply_delta(before, scratch / "delta", scratch / "back", sdk_root=root)
+        )
+        rows.append(Row(f"{what}: {name}", f"{size} bytes, made in {seconds:.2f} s, read in {back:.2f} s"))
+        total += size
+    return total, rows
+
+
+@click.command()
+@click.option("--openssl", type=click.Path(path_type=Path), help="A manifest whose overlay rebuilds openssl.")
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+)
+def main(openssl: Path | None, home: Path | None) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=open_home(home).root))
+    scratch.chmod(0o755)
+    try:
+        note = "/usr/share/colvert/note"
+        first = Variant("1.0.0", {note: "one\n"})
+        second = Variant("1.0.1", {note: "two\n"}, epoch=first.epoch + DAY)
+        old = image(first, scratch)
+        full, rows = whole(old, scratch)
+        size, more = deltas("one file", old, image(second, scratch), scratch)
+        rows += more
+        rows.append(Row("one file, all parts", f"{size} bytes", f"{BAR_ONE_FILE} bytes", size / BAR_ONE_FILE))
+        if openssl is not None:
+            third = Variant("1.0.2", {note: "one\n"}, epoch=second.epoch)
+            size, more = deltas("openssl", old, image(third, scratch, openssl), scratch)
+            rows += more
+            ratio = size / full
+            rows.append(
+                Row(
+                    "openssl / full download",
+                    f"{size} of {full} bytes: {ratio:.3f}",
+                    f"{BAR_OPENSSL}",
+                    ratio / BAR_OPENSSL,
+                )
+            )
+    finally:
+        shutil.rmtree(scratch)
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()
