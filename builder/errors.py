@@ -32,6 +32,8 @@ class Code(StrEnum):
     UNRESOLVABLE = "input.unresolvable"
     UNKNOWN_PACKAGE = "input.unknown-package"
     UNKNOWN_TARGET = "input.unknown-target"
+    LICENCE_REFUSED = "input.licence-refused"
+    LICENCE_TEXT = "input.licence-text-missing"
     USAGE = "input.usage"
     HOST_TOOL = "input.host-tool-missing"
     NO_USERNS = "input.no-user-namespaces"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.errors import Code, ColvertError
+from builder.errors import Code, ColvertError, raise_all
 from builder.formats.presets import UnitRules, apply_presets
 from builder.formats.root import COMPAT
 from builder.formats.tools import Bench, bench
@@ -239,8 +239,25 @@ def _package_list(tree: Tree, packages: Sequence[PackageImage], texts: Mapping[s
     tree.write(
         PACKAGES, json.dumps({"packages": listed}, indent=1, ensure_ascii=False) + "\n", "rule:packages"
     )
-    for name in sorted({licence for package in packages for licence in package.licences} & texts.keys()):
+    _no_text_missing(packages, texts)
+    for name in sorted({licence for package in packages for licence in package.licences}):
         tree.write(f"{LICENCES}/{name}", texts[name].read_bytes(), "rule:packages")
+
+
+def _no_text_missing(packages: Sequence[PackageImage], texts: Mapping[str, Path]) -> None:
+    """Most licences ask that whoever gets a copy gets their text too."""
+    raise_all(
+        [
+            ColvertError(
+                Code.LICENCE_TEXT,
+                f"{package.cpv}: the licence {name} has no text",
+                hint=f"put it into the overlay as licenses/{name}",
+            )
+            for package in packages
+            for name in package.licences
+            if name not in texts
+        ]
+    )
 
 
 def _modules(tree: Tree, side: Path, sdk_root: Path) -> str | None:

@@ -192,6 +192,10 @@ def _atom(value: str) -> str:
 
 Atom = Annotated[str, AfterValidator(_atom)]
 UseFlag = Annotated[str, matches(r"-?[A-Za-z0-9][A-Za-z0-9+_@-]*", "a USE flag, such as ssl or -ssl")]
+LicenceName = Annotated[
+    str,
+    matches(r"@?[A-Za-z0-9_][A-Za-z0-9+_.-]*", "a licence or a group of them, such as GPL-3+ or @FREE"),
+]
 Name = Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,63}", "a name of up to 64 plain characters")]
 Identifier = Annotated[str, matches(r"[a-z][a-z0-9._-]{0,31}", "an id (a-z, 0-9, '.', '_', '-', at most 32)")]
 Account = Annotated[str, matches(r"[a-z_][a-z0-9_-]{0,30}", "an account (a-z, 0-9, '_', '-', at most 31)")]

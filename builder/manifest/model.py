@@ -35,6 +35,7 @@ from builder.manifest.fields import (
     Identifier,
     ImagePath,
     KernelWord,
+    LicenceName,
     Locale,
     Mirror,
     Name,
@@ -280,6 +281,15 @@ class Keys(_Part):
     """Signs the release index."""
 
 
+class Licences(_Part):
+    """Which licences the packages of the image may have, by Gentoo's names; @NAME is a group of them."""
+
+    refuse: tuple[LicenceName, ...] = ()
+    """Licences that no package may need; where a package leaves a choice, another one of it is enough."""
+    allow: tuple[LicenceName, ...] = ()
+    """The only licences that a package may need; empty: all that are not refused."""
+
+
 class Manifest(_Part):
     """One operating system."""
 
@@ -305,6 +315,8 @@ class Manifest(_Part):
     """The kernel and how it starts."""
     distfile_mirrors: tuple[Mirror, ...] = ()
     """Further mirrors of source files: URLs or directories, asked first."""
+    licences: Licences = Licences()
+    """Which licences the packages of the image may have."""
     files: tuple[FileEntry, ...] = ()
     """Files to add to the image."""
     units: Units = Units()

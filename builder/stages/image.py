@@ -12,7 +12,10 @@ from builder.formats.content import Packed, pack
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
-from builder.stages.outputs import deliver
+from builder.stages.licences import check_licences
+from builder.stages.outputs import deliver, deliver_file
+from builder.stages.provenance import provenance
+from builder.stages.sbom import Sboms
 from builder.stages.session import Session
 from builder.stages.targets import check_settings, choose
 from builder.stages.update import Updates, check_update
@@ -25,18 +28,20 @@ def build_images(
     platforms = choose(targets)
     check_settings(session.loaded)
     earlier = check_update(session, deltas_from)
+    check_licences(session)
     image = Image(session, session.build_packages(), earlier)
     place = out / session.loaded.version
-    entries = image.platforms(platforms)
-    for platform in platforms:
-        deliver(entries[platform.name].out, place / platform.name, session.events)
-    deliver(image.update.out, place / "update", session.events)
+    delivered = {**image.platforms(platforms), "update": image.update, "sbom": image.sbom}
+    for name, entry in delivered.items():
+        deliver(entry.out, place / name, session.events)
+    statement = provenance(session, [platform.name for platform in platforms], delivered, earlier)
+    deliver_file(statement, place / "provenance.json", session.events)
     image.tell_unsigned()
     return place
 
 
 @dataclass
-class Image(Updates):
+class Image(Updates, Sboms):
     """Everything after the packages, each made when it is first asked for."""
 
     @cached_property

@@ -43,6 +43,16 @@ def deliver(source: Path, target: Path, events: Events) -> None:
             events.emit(Event(kind=Kind.OUTPUT, stage="image", label=target.name, text=str(target / name)))
 
 
+def deliver_file(content: bytes, target: Path, events: Events) -> None:
+    """Make `target` a file with that content; does nothing where it is already."""
+    if not target.is_file() or target.read_bytes() != content:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+        fresh.write_bytes(content)
+        fresh.replace(target)
+    events.emit(Event(kind=Kind.OUTPUT, stage="image", label=target.name, text=str(target)))
+
+
 def _give(source: Path, target: Path) -> None:
     mode = source.stat().st_mode & 0o777
     with source.open("rb") as data, target.open("wb") as copy:

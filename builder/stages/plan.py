@@ -40,6 +40,8 @@ class Node(BaseModel):
     ebuild: str
     eclasses: tuple[str, ...]
     distfiles: dict[str, tuple[str, ...]]
+    # LICENSE with USE resolved, and the names in it
+    licence: str
     licences: tuple[str, ...]
     description: str
     homepage: str

@@ -23,7 +23,7 @@ from builder.pipeline.store import Entry, Store
 from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk, ensure_sdk
-from builder.stages.bump import bumped_overlay, find_bumps
+from builder.stages.bump import Bump, bumped_overlay, find_bumps
 from builder.stages.fetch import Fetcher
 from builder.stages.packages import Builder
 from builder.stages.plan import Plan, PlanRequest, make_plan
@@ -61,6 +61,8 @@ class Session:
     locked: bool = False
     # the checkout's own directory: its keys
     state: Path = Path(".colvert")
+    # the newer releases that were taken because a pinned source is gone
+    bumps: tuple[Bump, ...] = ()
 
     @cached_property
     def sdk(self) -> Sdk:
@@ -115,6 +117,7 @@ class Session:
                 f"{bump.distfile} is gone from its mirrors: {bump.node.atom} {bump.version} instead of"
                 f" {bump.node.version} (Debian's signed index has it; --locked forbids this)"
             )
+        self.bumps += tuple(bumps)
         overlays = []
         for overlay in self.settings.overlays:
             own = [bump for bump in bumps if bump.node.repository == overlay.name]

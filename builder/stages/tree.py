@@ -21,6 +21,7 @@ from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.release.keys import DEVELOPMENT
 from builder.stages.packages import gives
+from builder.stages.portage.config import Settings
 from builder.stages.ring import machine_settings, ring
 from builder.stages.session import Session
 
@@ -132,19 +133,13 @@ class Trees:
         if manifest.keys.release == DEVELOPMENT:
             # whoever has the checkout can sign what such an image takes
             release["COLVERT_KEYS"] = DEVELOPMENT
-        texts = {
-            path.name: path
-            for overlay in reversed(self.session.settings.overlays)
-            if (overlay.path / "licenses").is_dir()
-            for path in sorted((overlay.path / "licenses").iterdir())
-        }
         units = UnitRules(manifest.units.enable, manifest.units.disable, manifest.units.mask)
         return TreeRules(
             os_release=release,
             epoch=loaded.epoch,
             files=(*_manifest_files(self.session), *_accounts(self.session)),
             units=units,
-            licence_texts=texts,
+            licence_texts=licence_texts(self.session.settings),
             update=machine_settings(manifest.update),
             ring={name: key.pem for name, key in ring(self.session).items()},
         )
@@ -162,6 +157,16 @@ def _asked_for(atoms: Sequence[str], name: str) -> bool:
         if plain == name or (plain.startswith(f"{name}-") and plain[len(name) + 1 :][:1].isdigit()):
             return True
     return False
+
+
+def licence_texts(settings: Settings) -> dict[str, Path]:
+    """Where the text of each licence is; the first overlay that has it counts."""
+    return {
+        path.name: path
+        for overlay in reversed(settings.overlays)
+        if (overlay.path / "licenses").is_dir()
+        for path in sorted((overlay.path / "licenses").iterdir())
+    }
 
 
 def _manifest_files(session: Session) -> tuple[ExtraFile, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from builder.manifest.load import load
 from builder.pipeline.events import Event, Events
 from builder.pipeline.key import digest_tree
 from builder.sandbox.sdk import Sdk
+from builder.stages.provenance import provenance
 from builder.stages.session import Request, Session, open_session
 from tests.build.conftest import COLVERT, HEAD, Workshop
 
@@ -56,6 +58,13 @@ def test_the_newest_patch_release_takes_its_place(workshop: Workshop, pinned: Pa
     assert len(warnings) == 1
     assert cpv.rpartition("-")[2] in warnings[0]
     assert digest_tree(workshop.overlay) == before
+    statement = json.loads(provenance(session, [], {}))["predicate"]["buildDefinition"]
+    newer = cpv.rpartition("-")[2]
+    assert statement["internalParameters"]["bumps"] == [
+        {"package": "dev-libs/popt-data", "pinned": "1.18", "taken": newer, "gone": GONE}
+    ]
+    named = {item["name"] for item in statement["resolvedDependencies"]}
+    assert f"distfile:{GONE.replace('1.18', newer)}" in named and f"distfile:{GONE}" not in named
     # and again, from the store
     again = opened(workshop, pinned, sdk, [], locked=False)
     assert again.build_packages(["dev-libs/popt-data"])[cpv].path == entry.path

@@ -308,8 +308,17 @@ def archives(data: bytes) -> Iterator[bytes]:
         data = data[end:]
 
 
-def test_initrd_reads_back(work: Path, sdk: Sdk) -> None:
+def test_a_licence_without_a_text_does_not_ship(work: Path, sdk: Sdk) -> None:
     rules = TreeRules({"ID": "colvert"}, EPOCH)
+    with pytest.raises(ColvertError) as caught:
+        assemble(packages(work, sdk), work / "tree", rules, side=work / "side", sdk_root=sdk.root)
+    assert caught.value.code is Code.LICENCE_TEXT
+
+
+def test_initrd_reads_back(work: Path, sdk: Sdk) -> None:
+    text = work / "licence"
+    text.write_text("free\n")
+    rules = TreeRules({"ID": "colvert"}, EPOCH, licence_texts={"MIT": text})
     assemble(packages(work, sdk), work / "tree", rules, side=work / "side", sdk_root=sdk.root)
     image = twice(
         work,

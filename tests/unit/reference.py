@@ -30,6 +30,8 @@ CODES: Mapping[Code, str] = {
     Code.UNRESOLVABLE: "Portage finds no set of packages that fits; its reason is in the detail.",
     Code.UNKNOWN_PACKAGE: "No package of the plan has that name.",
     Code.UNKNOWN_TARGET: "No platform has that name.",
+    Code.LICENCE_REFUSED: "A package of the image has a licence that the manifest refuses or does not allow.",
+    Code.LICENCE_TEXT: "A licence of a package of the image has no text in an overlay's `licenses/`.",
     Code.USAGE: "An argument that cannot be, or a file that cannot be used.",
     Code.HOST_TOOL: "A program that the host must have is missing; the hint names its package.",
     Code.NO_USERNS: "This machine forbids user namespaces; `colvert doctor` names the knob.",

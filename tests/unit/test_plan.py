@@ -27,6 +27,7 @@ def node(cpv: str, **dependencies: tuple[str, ...]) -> Node:
         "ebuild": "",
         "eclasses": (),
         "distfiles": {},
+        "licence": "",
         "licences": (),
         "description": "",
         "homepage": "",

@@ -75,7 +75,7 @@ def describe(package, graph, trees):
     use = sorted(package.use.enabled)
     keys = ["LICENSE", "DESCRIPTION", "HOMEPAGE", "RESTRICT"]
     values = dict(zip(keys, database.aux_get(package.cpv, keys, myrepo=package.repo), strict=True))
-    licences = portage.dep.use_reduce(values["LICENSE"], uselist=use, flat=True)
+    licence = portage.dep.paren_enclose(portage.dep.use_reduce(values["LICENSE"], uselist=use))
     settings = portage.config(clone=trees[package.root]["vartree"].settings)
     settings.setcpv(package)
     return {
@@ -94,7 +94,8 @@ def describe(package, graph, trees):
             name: list(uris)
             for name, uris in sorted(database.getFetchMap(package.cpv, useflags=package.use.enabled).items())
         },
-        "licences": sorted({item for item in licences if item not in ("||", "(", ")")}),
+        "licence": licence,
+        "licences": sorted(set(licence.split()) - {"||", "(", ")"}),
         "description": values["DESCRIPTION"],
         "homepage": values["HOMEPAGE"].split()[0] if values["HOMEPAGE"] else "",
         "settings": {name: settings[name] for name in SETTINGS if settings.get(name)},

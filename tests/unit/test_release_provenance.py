@@ -1,0 +1,105 @@
+"""Provenance: the statement's shape, git's trees and the digests of sparse files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pygit2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.release.gittree import git_tree
+from builder.release.provenance import BUILD_TYPE, Build, Material, make_statement
+from builder.stages.provenance import sha256
+
+BUILD = Build(
+    external={"manifest": "manifests/colvert.yaml", "targets": ["qemu"]},
+    internal={"locked": False},
+    materials=(
+        Material("manifest", {"gitCommit": "ab" * 20}),
+        Material("distfile:a.tar.xz", {"sha512": "cd" * 64}, "https://example.org/a.tar.xz", {"size": 1}),
+    ),
+    versions={"colvert": "0.1.0"},
+)
+
+
+def test_the_statement_says_what_slsa_wants() -> None:
+    statement = json.loads(make_statement(BUILD, {"qemu/b.qcow2": "22" * 32, "qemu/a.json": "11" * 32}))
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert statement["subject"] == [
+        {"name": "qemu/a.json", "digest": {"sha256": "11" * 32}},
+        {"name": "qemu/b.qcow2", "digest": {"sha256": "22" * 32}},
+    ]
+    definition = statement["predicate"]["buildDefinition"]
+    assert definition["buildType"] == BUILD_TYPE
+    assert definition["resolvedDependencies"] == [
+        {"name": "manifest", "digest": {"gitCommit": "ab" * 20}},
+        {
+            "name": "distfile:a.tar.xz",
+            "uri": "https://example.org/a.tar.xz",
+            "digest": {"sha512": "cd" * 64},
+            "annotations": {"size": 1},
+        },
+    ]
+
+
+def test_the_invocation_follows_from_the_definition_alone() -> None:
+    def invocation(build: Build, digest: str) -> str:
+        statement = json.loads(make_statement(build, {"a": digest}))
+        return str(statement["predicate"]["runDetails"]["metadata"]["invocationId"])
+
+    assert make_statement(BUILD, {"a": "11"}) == make_statement(BUILD, {"a": "11"})
+    assert invocation(BUILD, "11") == invocation(BUILD, "22")
+    assert invocation(BUILD, "11") != invocation(replace(BUILD, internal={"locked": True}), "11")
+
+
+def test_a_directory_has_the_id_that_git_gives_it(tmp_path: Path) -> None:
+    for name in ("a.b/x", "a/x", "a0/x", "a/deep/er/y", "tool"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "tool").chmod(0o755)
+    (tmp_path / "link").symlink_to("a/x")
+    (tmp_path / "empty/inside").mkdir(parents=True)
+    repository = pygit2.init_repository(str(tmp_path))
+    repository.index.add_all()
+    assert git_tree(tmp_path) == str(repository.index.write_tree())
+    (tmp_path / "tool").chmod(0o644)
+    assert git_tree(tmp_path) != str(repository.index.write_tree())
+
+
+def test_nothing_is_gits_empty_tree(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    assert git_tree(tmp_path) == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB, 5 * MIB + 3])
+def test_a_file_of_holes(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    os.truncate(path, size)
+    assert sha256(path) == hashlib.sha256(bytes(size)).hexdigest()
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(0, 3 * MIB), st.binary(min_size=1, max_size=9000)), max_size=4),
+    end=st.integers(0, 4 * MIB),
+)
+def test_data_between_holes(
+    tmp_path_factory: pytest.TempPathFactory, places: list[tuple[int, bytes]], end: int
+) -> None:
+    path = tmp_path_factory.mktemp("sparse") / "file"
+    with path.open("wb") as stream:
+        stream.truncate(end)
+        for place, data in places:
+            stream.seek(place)
+            stream.write(data)
+    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
