@@ -12,10 +12,12 @@ from builder.formats.content import Packed, pack
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
-from builder.stages.outputs import deliver
+from builder.release.inventory import FILE as INVENTORY
+from builder.stages.inventory import Inventories
+from builder.stages.outputs import deliver, deliver_file
 from builder.stages.session import Session
 from builder.stages.targets import check_settings, choose
-from builder.stages.update import Updates, check_update
+from builder.stages.update import check_update
 
 
 def build_images(
@@ -31,12 +33,13 @@ def build_images(
     for platform in platforms:
         deliver(entries[platform.name].out, place / platform.name, session.events)
     deliver(image.update.out, place / "update", session.events)
+    deliver_file(image.inventory.out / INVENTORY, place / INVENTORY, session.events)
     image.tell_unsigned()
     return place
 
 
 @dataclass
-class Image(Updates):
+class Image(Inventories):
     """Everything after the packages, each made when it is first asked for."""
 
     @cached_property

@@ -43,6 +43,15 @@ def deliver(source: Path, target: Path, events: Events) -> None:
             events.emit(Event(kind=Kind.OUTPUT, stage="image", label=target.name, text=str(target / name)))
 
 
+def deliver_file(source: Path, target: Path, events: Events) -> None:
+    """Make the file `target` what `source` is, in one rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+    _give(source, fresh)
+    fresh.rename(target)
+    events.emit(Event(kind=Kind.OUTPUT, stage="image", label=target.name, text=str(target)))
+
+
 def _give(source: Path, target: Path) -> None:
     mode = source.stat().st_mode & 0o777
     with source.open("rb") as data, target.open("wb") as copy:
