@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from builder.errors import Location
 from builder.formats.hardening import Lack
 from builder.manifest.fields import Text, matches
 from builder.manifest.layers import Layers
 from builder.manifest.load import place
-from builder.manifest.marks import Items, Mark, Source, Table, Value
+from builder.manifest.marks import NULLS, Items, Mark, Source, Table, Value
 from builder.manifest.merge import merge
 from builder.manifest.problems import Loc, Problems, explain
+
+T = TypeVar("T")
 
 
 class Check(StrEnum):
@@ -49,12 +51,20 @@ class Flag(StrEnum):
     CET = "-fcf-protection=full"
 
 
+def _some(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("needs one entry at least")
+    return values
+
+
+# not min_length, which counts only the members without a mistake
+SOME = AfterValidator(_some)
 Pattern = Annotated[
     str, Field(max_length=200), matches(r"[^/\s]\S*", "a path without the first /, or a pattern")
 ]
-Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1)]
+Patterns = Annotated[tuple[Pattern, ...], SOME]
 Word = Annotated[str, Field(max_length=200), matches(r"\S+( \S+)*", "a word or a pattern")]
-Words = Annotated[tuple[Word, ...], Field(min_length=1)]
+Words = Annotated[tuple[Word, ...], SOME]
 Reason = Annotated[str, Field(max_length=400), matches(r"\S.{7,}", "a reason (8 characters at least)")]
 Mode = Annotated[str, matches(r"[0-7]{4}", "an octal mode of four digits, such as 4755")]
 
@@ -68,7 +78,7 @@ class Unhardened(_Allowed):
 
     files: Patterns
     """Patterns of paths."""
-    lacks: Annotated[tuple[Lack, ...], Field(min_length=1)]
+    lacks: Annotated[tuple[Lack, ...], SOME]
     """What they may lack."""
     reason: Reason
     """Why."""
@@ -88,7 +98,7 @@ class Uncompiled(_Allowed):
 
     packages: Words
     """Patterns of category/name-version."""
-    lacks: Annotated[tuple[Flag, ...], Field(min_length=1)]
+    lacks: Annotated[tuple[Flag, ...], SOME]
     """Options that may be missing."""
     reason: Reason
     """Why."""
@@ -291,8 +301,8 @@ def line_for(check: Check, subject: str, detail: str) -> str:
 def _quoted(text: str) -> str:
     """A pattern that matches the text and nothing else, as YAML in flow style takes it."""
     exact = "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
-    safe = all(sign.isalnum() or sign in "/._+@-" for sign in exact) and not exact.isdigit()
-    if safe:
+    plain = all(sign.isalnum() or sign in "/._+@-" for sign in exact) and exact[0].isalnum()
+    if plain and not exact.isdigit() and exact not in NULLS:
         return exact
     escaped = exact.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
