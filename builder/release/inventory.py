@@ -60,7 +60,7 @@ class File(_Part):
     digest: str = ""
     """SHA-256 of a file, or where a link leads."""
     owner: str = ""
-    """The package (category/name) or the rule (`rule:NAME`) that brings it."""
+    """The package (category/name) or the rule (`rule:NAME`) that brings it; none for a directory."""
     capabilities: str = ""
     """As getcap prints them."""
 
@@ -146,7 +146,8 @@ def take_files(tree: Path, owners: Mapping[str, str]) -> dict[str, File]:
             # a link's mode says nothing and differs between file systems
             found[name] = File(type="link", mode="0777", digest=os.readlink(path), owner=owner)
         elif entry.is_dir():
-            found[name] = File(type="dir", mode=mode, owner=owner)
+            # many packages have it; that one of them came first says nothing
+            found[name] = File(type="dir", mode=mode)
         else:
             found[name] = File(
                 type="file",
