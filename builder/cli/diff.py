@@ -23,8 +23,8 @@ SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("a", type=click.Path(exists=True, path_type=Path))
-@click.argument("b", type=click.Path(exists=True, path_type=Path))
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
 @click.option(
     "--only",
     "sections",
@@ -84,14 +84,23 @@ def _show(found: Difference) -> None:
     console.print(Text(f"{found.before} -> {found.after}", "bold"))
     for section, changes in found.sections.items():
         console.print(Text(f"\n{section.value} ({len(changes)})", "bold"))
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for _column in range(3):
-            table.add_column(overflow="fold")
+        if console.is_terminal:
+            console.print(_table(section, changes))
+            continue
+        # a line for each, of any length, for other programs to read
         for one in changes:
-            table.add_row(Text(SIGNS[one.kind], STYLES[one.kind]), Text(one.name), Text(_words(section, one)))
-        console.print(table)
+            click.echo(f"{SIGNS[one.kind]} {one.name}  {_words(section, one)}".rstrip())
     if not found.sections:
         click.echo("no difference")
+
+
+def _table(section: Section, changes: tuple[Change, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _column in range(3):
+        table.add_column(overflow="fold")
+    for one in changes:
+        table.add_row(Text(SIGNS[one.kind], STYLES[one.kind]), Text(one.name), Text(_words(section, one)))
+    return table
 
 
 def _words(section: Section, one: Change) -> str:

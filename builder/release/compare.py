@@ -65,7 +65,7 @@ def compare(a: Inventory, b: Inventory) -> Difference:
     common = a.sizes.keys() & b.sizes.keys()
     found[Section.SIZES] = _changes(_sizes(a, common), _sizes(b, common))
     found[Section.PACKAGES] = tuple(_packages(a.packages, b.packages))
-    found[Section.LICENCES] = _changes(_licences(a), _licences(b))
+    found[Section.LICENCES] = tuple(_licences(a, b))
     if a.kernel.command_line and b.kernel.command_line:
         found[Section.COMMAND_LINE] = tuple(_words(a.kernel.command_line, b.kernel.command_line))
     found[Section.FILES] = tuple(_files(a.files, b.files))
@@ -104,13 +104,25 @@ def _only(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, str]:
     return " ".join(w for w in old if w not in new), " ".join(w for w in new if w not in old)
 
 
-def _licences(one: Inventory) -> dict[str, str]:
+def _licences(a: Inventory, b: Inventory) -> Iterator[Change]:
+    """Licences that come or go, and those that other packages are under now."""
+    old, new = _under(a), _under(b)
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old:
+            yield Change(name, None, " ".join(new[name]))
+        elif name not in new:
+            yield Change(name, " ".join(old[name]), None)
+        elif old[name] != new[name]:
+            yield Change(name, *_only(old[name], new[name]))
+
+
+def _under(one: Inventory) -> dict[str, tuple[str, ...]]:
     """Licence -> the packages that are under it."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for name, package in sorted(one.packages.items()):
         for licence in package.licences:
-            found.setdefault(licence, []).append(name)
-    return {licence: " ".join(names) for licence, names in found.items()}
+            found[licence] = (*found.get(licence, ()), name)
+    return found
 
 
 def _privileges(files: Mapping[str, File]) -> dict[str, str]:

@@ -119,7 +119,17 @@ def _packages(
 
 
 def stored_inventory(path: Path) -> Inventory | None:
-    """The inventory at a path: the file itself, a release's directory, or a tree of the store; else None."""
+    """The inventory at a path: the file itself, a release's directory, or a tree of the store.
+
+    None for a file that is to be a manifest.
+    """
+    if not path.exists():
+        raise ColvertError(
+            Code.USAGE,
+            "there is no such release, manifest or tree",
+            where=Location(str(path)),
+            hint="name OUT/VERSION, a manifest, or a tree of the store",
+        )
     if path.is_file() and path.suffix == ".json":
         return read_inventory(path)
     if not path.is_dir():

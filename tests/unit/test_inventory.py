@@ -128,7 +128,10 @@ def test_inventories_are_found_in_releases_and_trees(tmp_path: Path) -> None:
     release.mkdir()
     (release / FILE).write_text(take_inventory(made).text())
     assert stored_inventory(release) == stored_inventory(release / FILE) == stored_inventory(made)
-    assert stored_inventory(tmp_path / "gone.yaml") is None
+    (tmp_path / "some.yaml").touch()
+    assert stored_inventory(tmp_path / "some.yaml") is None
+    with pytest.raises(ColvertError, match="no such release"):
+        stored_inventory(tmp_path / "gone")
     with pytest.raises(ColvertError, match="no release and no tree"):
         stored_inventory(tmp_path)
 
@@ -245,6 +248,17 @@ def test_the_command_tells_a_part_and_json(tmp_path: Path) -> None:
             "packages": [{"name": "sys-apps/thing", "kind": "changed", "before": "1.0.0", "after": "1.1.0"}]
         },
     }
+
+
+def test_a_terminal_gets_a_table_and_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = releases(tmp_path)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    coloured = CliRunner().invoke(cli, ["diff", *names]).output
+    assert "\x1b[33m" in coloured
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = CliRunner().invoke(cli, ["diff", *names]).output
+    assert "\x1b[33m" not in plain
 
 
 def test_the_command_refuses_a_second_way_to_name_a_manifest(tmp_path: Path) -> None:
