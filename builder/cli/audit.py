@@ -13,6 +13,7 @@ from builder.audit.findings import Verdict, judge
 from builder.audit.policy import Check
 from builder.audit.sockets import check_sockets
 from builder.cli.common import Shared, opened, shared_options
+from builder.errors import Exit
 from builder.stages.audit import audit, policy_of
 
 
@@ -51,7 +52,7 @@ def cli(shared: Shared, sockets: TextIO | None, allowed: bool) -> None:
             looked = {"paths": done.paths, "binaries": done.binaries, "compiled_files": done.units}
     if shared.json:
         click.echo(json.dumps(_as_dict(verdict, looked)))
-        raise SystemExit(1 if verdict.findings else 0)
+        raise SystemExit(Exit.BUILD if verdict.findings else Exit.OK)
     _show(verdict, allowed)
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in looked.items())
     click.echo(f"{counts}: {len(verdict.findings)} findings, {len(verdict.allowed)} allowed")

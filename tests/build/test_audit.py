@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from builder.audit.files import Tree
 from builder.audit.policy import Check
+from builder.cli.main import cli
 from builder.formats.hardening import PT_GNU_STACK
 from builder.pipeline.key import walk
 from builder.pipeline.store import Entry
@@ -19,6 +21,7 @@ from builder.stages.audit import Audited, audit, audit_tree, policy_of
 from builder.stages.session import Session
 from builder.stages.tree import Trees
 from tests.build.places import workplace
+from tests.conftest import ROOT
 
 place = pytest.fixture(workplace)
 
@@ -48,6 +51,18 @@ def test_everything_was_looked_at(audited: Audited) -> None:
         Check.LIBRARIES,
         Check.LINKS,
     }
+
+
+def test_the_command_says_so(audited: Audited) -> None:
+    manifest = ["--manifest", str(ROOT / "manifests/colvert.yaml"), "--quiet"]
+    said = CliRunner().invoke(cli, ["audit", *manifest])
+    assert said.exit_code == 0, said.output
+    assert f"0 findings, {len(audited.verdict.allowed)} allowed" in said.output
+    open_to_all = 'tcp LISTEN 0 128 0.0.0.0:23 0.0.0.0:* users:(("telnetd",pid=1,fd=3))\n'
+    refused = CliRunner().invoke(cli, ["audit", *manifest, "--json", "--sockets", "-"], input=open_to_all)
+    assert refused.exit_code == 1, refused.output
+    first = json.loads(refused.output)["findings"][0]
+    assert (first["check"], first["subject"]) == ("sockets", "telnetd")
 
 
 SPOILT = "usr/bin/ls"
