@@ -52,7 +52,7 @@ def test_two_releases_differ_by_what_was_changed(place: Path) -> None:
     told = {section: {(one.name, one.kind) for one in changes} for section, changes in sections.items()}
     assert told[Section.RELEASE] == {("version", "changed")}
     assert told[Section.UNITS] == {("systemd-timesyncd.service", "changed")}
-    assert told[Section.SYSCTL] == {("kernel.panic", "added")}
+    assert told[Section.SYSCTL] == {("kernel.panic", "changed")}
     assert told[Section.COMMAND_LINE] == {("quiet", "added")}
     assert {("usr/share/new", "added"), ("usr/lib/os-release", "changed")} <= told[Section.FILES]
     assert not told.keys() & {Section.PACKAGES, Section.LICENCES, Section.PRIVILEGES, Section.KERNEL}
