@@ -50,6 +50,7 @@ class Code(StrEnum):
     IMAGE_INVALID = "build.image-invalid"
     TOO_LARGE = "build.too-large"
     BOOT_FAILED = "build.boot-failed"
+    AUDIT_FAILED = "build.audit-failed"
 
     @property
     def exit(self) -> Exit:

@@ -14,6 +14,8 @@ COMMANDS = {
     "run": ("run", "Boot a built image under QEMU."),
     "plan": ("plan", "Show what would be built, and why."),
     "explain": ("explain", "Say what a package's key is made of and what changed."),
+    "audit": ("audit", "Hold an image against its policy."),
+    "diff": ("diff", "Compare two releases."),
     "shell": ("shell", "Enter the sandbox of a package."),
     "targets": ("targets", "List the platforms."),
     "manifest": ("manifest", "Show, check and describe manifests."),

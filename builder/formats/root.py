@@ -22,9 +22,15 @@ LOOPS = 40
 
 @dataclass(frozen=True)
 class Root:
-    """A directory that holds `usr`."""
+    """A directory that holds `usr`; `etc` is where in it the running system's /etc is kept."""
 
     path: Path
+    etc: str = "etc"
+
+    def at(self, name: str) -> Path:
+        """Where the path of the running system is here."""
+        first, _, rest = name.partition("/")
+        return self.path / (f"{self.etc}/{rest}".rstrip("/") if first == "etc" else name)
 
     def resolve(self, name: str) -> tuple[str, list[str]]:
         """Follow all links of a path; returns the final path and the links met on the way."""
@@ -40,20 +46,20 @@ class Root:
             if not done and part in COMPAT:
                 todo = [*COMPAT[part].split("/"), *todo]
                 continue
-            if not (self.path / here).is_symlink():
+            if not self.at(here).is_symlink():
                 done.append(part)
                 continue
             links.append(here)
             if len(links) > LOOPS:
                 raise ColvertError(Code.IMAGE_INVALID, f"/{name}: symbolic links without end")
-            target = os.readlink(self.path / here)
+            target = os.readlink(self.at(here))
             done = [] if target.startswith("/") else done
             todo = [*(p for p in target.split("/") if p not in ("", ".")), *todo]
         return "/".join(done), links
 
     def exists(self, name: str) -> bool:
         """Whether a path leads to something."""
-        return (self.path / self.resolve(name)[0]).exists()
+        return self.at(self.resolve(name)[0]).exists()
 
     def glob(self, pattern: str) -> Iterator[str]:
         """The paths that match a pattern, sorted; a path without wildcards may pass through links."""

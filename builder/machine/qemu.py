@@ -198,6 +198,8 @@ def _disk(spec: MachineSpec, durable: bool) -> list[str]:
     drive = f"format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"
     if spec.log_writes:
         logged = f"driver=blklogwrites,log.driver=file,log.filename={WRITES_PATH}"
+        # its head at once, so that the log can be read while the machine runs
+        logged += ",log-super-update-interval=1"
         drive = (
             f"{logged},cache={cache},file.driver=qcow2,file.file.driver=file,file.file.filename={DISK_PATH}"
         )

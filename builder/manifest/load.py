@@ -45,7 +45,7 @@ class LoadedManifest:
 
     def origin(self, path: Loc) -> Location:
         """Where the value at `path`, such as ("packages", 3), was written; `default` if nowhere."""
-        found, whole = _place(self.tree, path, False)
+        found, whole = place(self.tree, path, False)
         return found if whole else DEFAULT
 
 
@@ -110,7 +110,7 @@ class _Identity:
         return entry.value.text
 
     def _where(self, key: str) -> Location:
-        return _place(self.tree, (key,), False)[0]
+        return place(self.tree, (key,), False)[0]
 
     def _ask_git(self) -> None:
         try:
@@ -210,14 +210,14 @@ def _validate(data: dict[str, object], tree: Table, problems: Problems) -> Manif
     except ValidationError as error:
 
         def where(loc: Loc, of_key: bool) -> Location:
-            return _place(tree, loc, of_key)[0]
+            return place(tree, loc, of_key)[0]
 
         details = error.errors(include_url=False)
         explain(details, Manifest, where, problems, more_keys=("include",))
     return None
 
 
-def _place(tree: Table, path: Loc, of_key: bool) -> tuple[Location, bool]:
+def place(tree: Table, path: Loc, of_key: bool) -> tuple[Location, bool]:
     """The deepest place on the way to `path`, and whether the way was found to its end.
 
     Steps that are not in the file (pydantic's union tags) are passed over.

@@ -337,6 +337,8 @@ class Manifest(_Part):
     """Where a machine looks for updates."""
     keys: Keys = Keys()
     """Names of the keys that sign."""
+    audit: SourceFile | None = None
+    """Policy of `colvert audit`, relative to the manifest that names it."""
 
     @model_validator(mode="after")
     def _accounts_differ(self) -> Manifest:

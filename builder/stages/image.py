@@ -12,13 +12,15 @@ from builder.formats.content import Packed, pack
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
+from builder.release.inventory import FILE as INVENTORY
+from builder.stages.inventory import Inventories
 from builder.stages.licences import check_licences
 from builder.stages.outputs import deliver, deliver_file
 from builder.stages.provenance import provenance
 from builder.stages.sbom import Sboms
 from builder.stages.session import Session
 from builder.stages.targets import check_settings, choose
-from builder.stages.update import Updates, check_update
+from builder.stages.update import check_update
 
 
 def build_images(
@@ -34,6 +36,7 @@ def build_images(
     delivered = {**image.platforms(platforms), "update": image.update, "sbom": image.sbom}
     for name, entry in delivered.items():
         deliver(entry.out, place / name, session.events)
+    deliver_file((image.inventory.out / INVENTORY).read_bytes(), place / INVENTORY, session.events)
     statement = provenance(session, [platform.name for platform in platforms], delivered, earlier)
     deliver_file(statement, place / "provenance.json", session.events)
     image.tell_unsigned()
@@ -41,7 +44,7 @@ def build_images(
 
 
 @dataclass
-class Image(Updates, Sboms):
+class Image(Inventories, Sboms):
     """Everything after the packages, each made when it is first asked for."""
 
     @cached_property

@@ -96,12 +96,10 @@ def logged(spec: MachineSpec, releases: Releases, host: Host) -> Iterator[Logged
     before.unlink()
 
 
-def _numbers() -> Iterator[object]:
-    for number in range(CUTS):
-        yield pytest.param(number, marks=() if number in SAMPLE else pytest.mark.long)
-
-
-@pytest.mark.parametrize("number", _numbers())
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(number, marks=() if number in SAMPLE else pytest.mark.long) for number in range(CUTS)],
+)
 def test_a_cut_leaves_a_machine_that_boots_and_updates(
     logged: Logged, spec: MachineSpec, host: Host, number: int
 ) -> None:

@@ -48,6 +48,7 @@ CODES: Mapping[Code, str] = {
     Code.IMAGE_INVALID: "The packages do not make an image: two bring one file, or a needed one is missing.",
     Code.TOO_LARGE: "An output does not fit where it has to go.",
     Code.BOOT_FAILED: "A machine did not come up, or told of trouble on its way.",
+    Code.AUDIT_FAILED: "An image has what its policy does not allow, or the policy is out of date.",
 }
 KINDS: Mapping[Kind, tuple[str, str]] = {
     Kind.PLANNED: ("total", "The packages are known."),

@@ -11,7 +11,7 @@ from builder.pipeline.events import Event, Events
 from builder.sandbox import home as home_module
 from builder.sandbox.doctor import examine, require_namespaces
 from builder.sandbox.home import open_home, set_slots
-from builder.stages.outputs import deliver
+from builder.stages.outputs import deliver, deliver_file
 from builder.stages.session import mending
 
 
@@ -116,3 +116,13 @@ def test_the_doctor_names_the_package_of_a_missing_tool(
     assert not findings["bwrap"].ok
     assert findings["bwrap"].remedy == "apt-get install bubblewrap"
     assert findings["mmdebstrap"].remedy == "apt-get install mmdebstrap"
+
+
+def test_a_file_replaces_the_old_one_and_is_told(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    target = tmp_path / "out/1/list"
+    for text in ("one", "two"):
+        deliver_file((_source(tmp_path, text) / "inner/file").read_bytes(), target, Events(seen.append))
+        assert target.read_text() == text
+    assert [event.text for event in seen] == [str(target)] * 2
+    assert [path.name for path in target.parent.iterdir()] == ["list"]
