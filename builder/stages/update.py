@@ -90,7 +90,12 @@ class Updates(Disks):
 
     def _make_delta(self, earlier: Earlier, name: str, work: Work) -> None:
         part, root = getattr(earlier.index.parts, name), self.session.sdk.root
-        old = expand(earlier.place / part.whole.name, work.scratch / name, sdk_root=root)
+        # where a user keeps releases may be closed to the id that sandboxed programs run as
+        frame = work.scratch / f"{name}.zst"
+        shutil.copyfile(earlier.place / part.whole.name, frame)
+        frame.chmod(0o644)
+        old = expand(frame, work.scratch / name, sdk_root=root)
+        frame.unlink()
         if old.stat().st_size != part.size or digest_file(old) != part.sha256:
             raise ColvertError(
                 Code.RELEASE_INVALID,

@@ -69,8 +69,11 @@ SECOND = Variant("1.10.0", {NOTE: "two\n"}, {"update": {"expires_after": 30}}, E
 def releases() -> Iterator[Releases]:
     for place in workplace():
         made = Releases(place, place / ".colvert", [])
-        made.build(FIRST)
-        made.build(SECOND, place / "out")
+        out = made.build(FIRST).parents[1]
+        # as in root's home: closed to the id that sandboxed programs run as
+        out.chmod(0o700)
+        made.build(SECOND, out)
+        out.chmod(0o755)
         yield made
 
 
