@@ -1,0 +1,1 @@
+"""Release: what tells machines of a new version: index, envelope, keys, deltas."""
