@@ -27,8 +27,16 @@ from tests.clients.root import Clients, ensure_clients
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's directory is its tier; the cheap tiers run first."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the tests marked `long` too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test's directory is its tier; the cheap tiers run first, the long tests only if asked for."""
+    if not config.getoption("--all"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     # the platforms' clients need the SDK's images and take minutes, as what is built does
     tiers = {"unit": "unit", "build": "build", "clients": "build", "boot": "boot"}
     order = list(tiers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -69,11 +70,10 @@ class Watched(Store):
         return entry
 
 
-def watch(session: Session) -> Watched:
-    """Let the session's stages work in a store that remembers."""
+def watched(session: Session) -> tuple[Session, Watched]:
+    """The same build, opened afresh, whose stages work in a store that remembers."""
     store = Watched(session.home.store)
-    session.executor = Executor(store, session.events)
-    return store
+    return replace(session, executor=Executor(store, session.events)), store
 
 
 def build(session: Session, packages: tuple[str, ...] | None, targets: tuple[str, ...], out: Path) -> None:
@@ -132,7 +132,7 @@ def _perform(task: Task) -> Answer:
     events = Events(_say)
     request = Request(task.manifest, task.home, task.jobs, mirrors=(str(task.distfiles),))
     session = open_session(request, events)
-    store = watch(session)
+    session, store = watched(session)
     build(session, task.packages, task.targets, task.out)
     return Answer(keys=tuple(store.seen))
 

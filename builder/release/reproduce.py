@@ -23,7 +23,7 @@ from builder.errors import Code, ColvertError, Exit
 from builder.pipeline.events import Event
 from builder.pipeline.key import walk
 from builder.pipeline.store import Entry, Store, discard
-from builder.release.again import Answer, Task, build, watch
+from builder.release.again import Answer, Task, build, watched
 from builder.release.compare import Output, compare, unlike_files
 from builder.release.diffoscope import explain
 from builder.release.inputs import copy_inputs, copy_project
@@ -81,7 +81,7 @@ class Wish:
 
 def reproduce(session: Session, wish: Wish, *, diffoscope: bool = False) -> Report:
     """Build twice and compare; raises only where a build itself fails."""
-    store = watch(session)
+    session, store = watched(session)
     with _workplace(session, wish) as place:
         names = None if wish.packages is None else tuple(session.plan.find(n).cpv for n in wish.packages)
         build(session, names, wish.targets, place / "first")
