@@ -91,7 +91,18 @@ _WITHOUT: Mapping[str, str] = {
 
 
 # What `builder.cli.common.shared_options` adds; told once.
-SHARED = ("manifest", "overrides", "jobs", "home", "mirrors", "as_json", "quiet")
+SHARED = (
+    "manifest",
+    "overrides",
+    "jobs",
+    "home",
+    "mirrors",
+    "locked",
+    "lock",
+    "sources",
+    "as_json",
+    "quiet",
+)
 # "command      what it does", as the examples of `colvert --help` have it
 REMARK = re.compile(r"(\S.*?) {3,}(\S.*)")
 
