@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -72,7 +73,8 @@ def cli(
 
 
 def _print(report: Report) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    # a log has no width: nothing is cut there
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     varied = Table(box=None, pad_edge=False)
     for title in ("circumstance", "first", "second", "reaches"):
         varied.add_column(title)

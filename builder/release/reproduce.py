@@ -235,7 +235,7 @@ class _Second:
         task = Task(
             manifest=self.place / "inputs/manifest.yaml",
             home=self.home,
-            distfiles=self.session.home.distfiles,
+            distfiles=self.session.builder.fetcher.only or self.session.home.distfiles,
             out=self.place / "second",
             packages=self.packages,
             targets=self.wish.targets,
@@ -294,14 +294,9 @@ class _Second:
         yield row("compile jobs", self.session.cores, self.jobs, both)
         yield row("Python's hash seed", here.get("PYTHONHASHSEED", "random"), env["PYTHONHASHSEED"], inside)
         yield row("order of listing", "the file system's", "its reverse", "Colvert: every listing and copy")
-        orders = listing(self.session.home.cache), listing(self.home)
-        what = "the same" if orders[0] == orders[1] else "another (measured)"
-        yield row(
-            "order on disk",
-            "the home's file system",
-            what if orders[0] != orders[1] else "the home's file system",
-            both,
-        )
+        disk = "the home's file system"
+        same = listing(self.session.home.cache) == listing(self.home)
+        yield row("order on disk", disk, disk if same else "another, as measured", both)
         yield row("clock", f"{began:.0f} or before", f"{time.time():.0f}", both)
 
 
