@@ -32,7 +32,7 @@ class Output(BaseModel):
     # inputs of the stage that were not the same already: the difference comes from there
     inherited: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
-    # what diffoscope says of the first files that differ
+    # what diffoscope says of the smallest file that differs
     explained: str = ""
 
     @property

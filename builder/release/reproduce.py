@@ -105,22 +105,18 @@ def reproduce(session: Session, wish: Wish, *, diffoscope: bool = False) -> Repo
 
 
 def _explained(session: Session, output: Output, first: Sequence[Entry], second: Sequence[Entry]) -> Output:
-    """An output that differs though its inputs do not, with what diffoscope says of its first file."""
+    """An output that differs though its inputs do not, with what diffoscope says of one file."""
     if output.same or output.inherited or not (output.first and output.second):
         return output
     old, new = (
         next(e for e in side if (e.record.stage, e.record.label) == (output.stage, output.label)).out
         for side in (first, second)
     )
+    # the smallest says most: a list beside the archive that holds it
+    names = sorted(unlike_files(old, new), key=lambda name: (old / name).stat().st_size)
+    texts = (explain(session.home, old / name, new / name) for name in names)
     try:
-        text = next(
-            (
-                found
-                for name in unlike_files(old, new)
-                if (found := explain(session.home, old / name, new / name))
-            ),
-            "",
-        )
+        text = next(filter(None, texts), "")
     except ColvertError as error:
         session.events.warning(f"diffoscope does not help here: {error.what}")
         return output

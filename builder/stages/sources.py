@@ -92,7 +92,7 @@ class Sources:
                 Code.SOURCES_INVALID,
                 "the export was made by a Colvert with another SDK",
                 where=Location(str(self.root)),
-                hint=f"use the one that is in it: cd {self.root}/project && ci/setup",
+                hint=f"use a copy of the one that is in it: {self.root}/project",
             )
         with held(home.sdk / "lock"):
             found = find_sdk(home)
