@@ -93,6 +93,8 @@ def _print(report: Report) -> None:
     _print_differences(report)
     if report.not_rebuilt:
         click.echo(f"taken from the store, checked, not built again: {len(report.not_rebuilt)} outputs")
+    for name in report.not_compared:
+        click.echo(f"not compared: {name} is no longer in the store of the first build")
     different = sum(not output.same for output in report.outputs)
     click.echo(f"{len(report.outputs)} outputs compared, {different} differ")
 

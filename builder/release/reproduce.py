@@ -63,6 +63,8 @@ class Report(BaseModel):
     outputs: tuple[Output, ...]
     # taken from the first build's store: inputs of this comparison, not results
     not_rebuilt: tuple[str, ...]
+    # stages that the first build's store has not kept, since what follows them was there
+    not_compared: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -90,7 +92,7 @@ def reproduce(session: Session, wish: Wish, *, diffoscope: bool = False) -> Repo
         kept = again.furnish(first)
         began = time.time()
         second = again.build()
-        made = [entry for entry in first if entry.record.key not in kept]
+        made, second, alone = _matched(store, first, second, kept)
         outputs = list(compare(made, second, kept))
         if diffoscope:
             outputs = [_explained(session, output, made, second) for output in outputs]
@@ -98,10 +100,34 @@ def reproduce(session: Session, wish: Wish, *, diffoscope: bool = False) -> Repo
             version=session.loaded.version,
             circumstances=tuple(again.circumstances(began)),
             outputs=tuple(outputs),
-            not_rebuilt=tuple(
-                sorted(f"{e.record.stage} {e.record.label}" for e in first if e.record.key in kept)
-            ),
+            not_rebuilt=_names(entry for entry in first if entry.record.key in kept),
+            not_compared=_names(alone),
         )
+
+
+def _names(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(sorted(f"{entry.record.stage} {entry.record.label}" for entry in entries))
+
+
+def _matched(
+    store: Store, first: Sequence[Entry], second: Sequence[Entry], kept: set[str]
+) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    """What each build made, and what only the second did because the first's store had what follows."""
+    made = [entry for entry in first if entry.record.key not in kept]
+    made += _checked(store, _passed_over(store, first, second))
+    stages = {entry.record.stage for entry in made}
+    again = [entry for entry in second if entry.record.key not in kept]
+    alone = [entry for entry in again if entry.record.stage not in stages]
+    return made, [entry for entry in again if entry.record.stage in stages], alone
+
+
+def _passed_over(store: Store, first: Sequence[Entry], second: Sequence[Entry]) -> Iterator[Entry]:
+    """What the first build had no need to look at, since it has what is made of it."""
+    seen = {entry.record.key for entry in first}
+    for entry in second:
+        found = store.find(entry.record.key) if entry.record.key not in seen else None
+        if found is not None:
+            yield found
 
 
 def _explained(session: Session, output: Output, first: Sequence[Entry], second: Sequence[Entry]) -> Output:
