@@ -1,1 +1,1 @@
-"""Release: what tells machines of a new version: index, envelope, keys, deltas."""
+"""Release: what tells of a version: update index, envelope, keys, deltas; SBOM and provenance."""

@@ -24,9 +24,9 @@ from builder.pipeline.events import Event
 from builder.pipeline.key import walk
 from builder.pipeline.store import Entry, Store, discard
 from builder.release.again import Answer, Task, build, watched
-from builder.release.compare import Output, compare, unlike_files
 from builder.release.diffoscope import explain
 from builder.release.inputs import copy_inputs, copy_project
+from builder.release.outputs import Output, compare, unlike_files
 from builder.sandbox.run import command, sandbox_id, start
 from builder.stages.session import SPACE_NEEDED, Session
 
