@@ -40,6 +40,10 @@ class Task(BaseModel):
     umask: int
     user: int | None
     processors: tuple[int, ...]
+    # whose copy the manifest is; a release may say so
+    commit: str
+    dirty: bool
+    text_digest: str
 
 
 class Answer(BaseModel):
@@ -132,6 +136,9 @@ def _perform(task: Task) -> Answer:
     events = Events(_say)
     request = Request(task.manifest, task.home, task.jobs, mirrors=(str(task.distfiles),))
     session = open_session(request, events)
+    session.loaded = replace(
+        session.loaded, commit=task.commit, dirty=task.dirty, text_digest=task.text_digest
+    )
     session, store = watched(session)
     build(session, task.packages, task.targets, task.out)
     return Answer(keys=tuple(store.seen))

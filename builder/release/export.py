@@ -89,6 +89,8 @@ def _write_records(session: Session, place: Path, manifest: Path) -> None:
         version=loaded.version,
         epoch=loaded.epoch,
         commit=loaded.commit,
+        dirty=loaded.dirty,
+        text_digest=loaded.text_digest,
         sdk=session.sdk.id,
         recipe=recipe_digest(),
         items=survey(place),

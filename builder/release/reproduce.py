@@ -265,6 +265,9 @@ class _Second:
             umask=OTHER_UMASK,
             user=self.user,
             processors=self.processors,
+            commit=self.session.loaded.commit,
+            dirty=self.session.loaded.dirty,
+            text_digest=self.session.loaded.text_digest,
         )
         answer = self._run(task)
         store = Store(self.home / "store")

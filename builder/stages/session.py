@@ -168,6 +168,9 @@ def open_session(request: Request, events: Events) -> Session:
     sources = open_sources(request.sources) if request.sources else None
     path = request.manifest or (sources.manifest if sources else _default_manifest())
     loaded = load(path, overrides=request.overrides)
+    if sources is not None and path == sources.manifest:
+        index = sources.index
+        loaded = replace(loaded, commit=index.commit, dirty=index.dirty, text_digest=index.text_digest)
     home = open_home(request.home)
     require_namespaces()
     cores = request.jobs or os.cpu_count() or 1

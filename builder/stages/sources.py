@@ -55,7 +55,10 @@ class Index(BaseModel):
     format: Literal["colvert-sources/1"] = FORMAT
     version: str
     epoch: int
+    # whose copy the manifest is; a release may say so
     commit: str
+    dirty: bool
+    text_digest: str
     sdk: str
     recipe: str
     items: dict[str, Item]

@@ -25,7 +25,9 @@ def export(tmp_path: Path) -> Path:
     (root / "distfiles/a.tar").write_bytes(b"source")
     (root / "manifest.yaml").write_text("id: x\nname: X\nversion: '1'\nepoch: 1\n")
     (root / "link").symlink_to("manifest.yaml")
-    index = Index(version="1", epoch=1, commit="", sdk="s", recipe="r", items=survey(root))
+    index = Index(
+        version="1", epoch=1, commit="", dirty=False, text_digest="", sdk="s", recipe="r", items=survey(root)
+    )
     (root / INDEX).write_text(index.text())
     return root
 
