@@ -19,6 +19,7 @@ from builder.errors import Code, ColvertError, Exit
 from builder.pipeline.events import Events
 from builder.pipeline.progress import Renderer, renderer
 from builder.pipeline.trace import Trace
+from builder.stages.locked import NAME
 from builder.stages.session import Request, Session, open_session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,7 +35,8 @@ class Shared:
     json: bool = False
     quiet: bool = False
     mirrors: tuple[str, ...] = ()
-    locked: bool = False
+    lock: Path | None = None
+    sources: Path | None = None
     overrides: dict[str, str] = field(default_factory=dict)
 
 
@@ -67,7 +69,21 @@ def _options() -> list[Callable[[Any], Any]]:
             help="A folder or address to look for sources first.",
         ),
         click.option(
-            "--locked", is_flag=True, help="Fail where a pinned source is gone; take no newer release."
+            "--locked",
+            is_flag=True,
+            help="Fail where anything is not as in colvert.lock; take no newer release of a source.",
+        ),
+        click.option(
+            "--lock",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="The same with another lock than ./colvert.lock.",
+        ),
+        click.option(
+            "--sources",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Build from an export (colvert sources export), and look nowhere else.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Machine-readable output."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what was asked for."),
@@ -85,7 +101,8 @@ def shared_options(function: Function) -> Function:
             given.pop("as_json"),
             given.pop("quiet"),
             tuple(given.pop("mirrors")),
-            given.pop("locked"),
+            _lock(given.pop("locked"), given.pop("lock")),
+            given.pop("sources"),
             _pairs(given.pop("overrides")),
         )
         with exit_codes(shared.json):
@@ -97,6 +114,11 @@ def shared_options(function: Function) -> Function:
     for option in reversed(_options()):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
+
+
+def _lock(locked: bool, named: Path | None) -> Path | None:
+    """The lock that a build is held against, if any."""
+    return named or (NAME if locked else None)
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -182,7 +204,13 @@ def opened(shared: Shared, *, trace: Path | None = None, say: Renderer | None = 
     if trace is not None:
         events.add(record)
     request = Request(
-        shared.manifest, shared.home, shared.jobs, shared.mirrors, shared.overrides, shared.locked
+        shared.manifest,
+        shared.home,
+        shared.jobs,
+        shared.mirrors,
+        shared.overrides,
+        shared.lock,
+        shared.sources,
     )
     try:
         yield open_session(request, events)

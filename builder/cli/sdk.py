@@ -37,9 +37,7 @@ def show(shared: Shared, as_json: bool) -> None:
             sdk = ensure_sdk(open_home(shared.home), Events(view))
         finally:
             view.close()
-        versions = dict(
-            line.split(" ", 1) for line in (sdk.root / "etc/sdk-packages").read_text().splitlines()
-        )
+        versions = sdk.packages()
         if as_json:
             click.echo(json.dumps({"root": str(sdk.root), "id": sdk.id, "packages": versions}))
             return

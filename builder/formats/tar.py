@@ -1,8 +1,9 @@
 """Formats: a directory as a tar stream that depends on nothing but its content.
 
-Names are sorted, every owner is root, every time is the epoch given, and files of equal
-content and mode are hard links of the first of them: however the directory's own files are
-linked, by whomever and in whatever order they were made, the stream is the same.
+Names are sorted, every owner is root, every time is the epoch given (or, without one, the file's
+own in whole seconds), and files of equal content and mode are hard links of the first of them:
+however the directory's own files are linked, by whomever and in whatever order they were made, the
+stream is the same.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class TarResult:
     members: int
 
 
-def write_tar(source: Path, out: Path, *, epoch: int) -> TarResult:
+def write_tar(source: Path, out: Path, *, epoch: int | None) -> TarResult:
     """Write all of `source` (with `.` first, for its mode) to `out`."""
     same = _Same()
     members = 0
@@ -64,7 +65,7 @@ class _Same:
         return found
 
 
-def _add(archive: tarfile.TarFile, name: str, path: Path, epoch: int, same: _Same) -> None:
+def _add(archive: tarfile.TarFile, name: str, path: Path, epoch: int | None, same: _Same) -> None:
     status = os.lstat(path)
     member = _member(name, status, epoch)
     if stat.S_ISLNK(status.st_mode):
@@ -87,9 +88,9 @@ def _add(archive: tarfile.TarFile, name: str, path: Path, epoch: int, same: _Sam
         raise ColvertError(Code.IMAGE_INVALID, f"{name} is neither file, directory nor symbolic link")
 
 
-def _member(name: str, status: os.stat_result, epoch: int) -> tarfile.TarInfo:
+def _member(name: str, status: os.stat_result, epoch: int | None) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
-    member.mtime = epoch
+    member.mtime = int(status.st_mtime) if epoch is None else epoch
     if stat.S_ISDIR(status.st_mode):
         member.type = tarfile.DIRTYPE
     member.mode = 0o777 if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode)

@@ -24,7 +24,6 @@ def package_names(file: Path) -> list[str]:
 
 def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
     """Make Debian's root in `root`, by mmdebstrap as a tar, unpacked so that the sandbox's id owns it all."""
-    hand_over(root)
     archive = root.with_suffix(".tar")
     options = ["--variant=minbase", "--format=tar", f"--include={','.join(packages)}"]
     options += ['--aptopt=Apt::Install-Recommends "false"']
@@ -36,10 +35,16 @@ def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
         log=log,
         code=Code.SDK_FAILED,
     )
+    unpack_root(archive, root)
+    archive.unlink()
+    return root
+
+
+def unpack_root(archive: Path, root: Path) -> None:
+    """Unpack a root's tar so that the sandbox's id owns it all."""
+    hand_over(root)
     tar: list[str | Path] = ["tar", "-C", root, "-xf", archive, "--no-same-owner", "--exclude=./dev/*"]
     uid = sandbox_id()
     if uid is not None:
         tar = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *tar]
     run(tar, code=Code.SDK_FAILED)
-    archive.unlink()
-    return root

@@ -37,6 +37,11 @@ class Sdk:
         """The sandbox of a tool: this SDK read-only, and what is bound for it."""
         return Sandbox(self.root, tuple(binds), tuple(tmpfs), network=network)
 
+    def packages(self) -> dict[str, str]:
+        """Every Debian package in it, with its version."""
+        lines = (self.root / "etc/sdk-packages").read_text().splitlines()
+        return {name: number for name, _, number in (line.partition(" ") for line in lines)}
+
     @property
     def mirror(self) -> str:
         """The Debian mirror that this SDK came from, out of its apt configuration."""

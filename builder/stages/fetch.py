@@ -116,8 +116,18 @@ def _hashes(path: Path) -> tuple[str, str]:
 class Fetcher:
     """Fetches distfiles into one directory; remembers hosts that did not answer."""
 
-    def __init__(self, directory: Path, debian: str, events: Events, mirrors: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        debian: str,
+        events: Events,
+        mirrors: Iterable[str] = (),
+        *,
+        only: Path | None = None,
+    ) -> None:
         self.directory = directory
+        # the one folder to look in, and no other place
+        self.only = only
         self.debian = debian
         self.events = events
         self.mirrors = tuple(mirrors)
@@ -213,6 +223,9 @@ class Fetcher:
 
     def places(self, wanted: Distfile) -> Iterator[str]:
         """Where to look, in order."""
+        if self.only is not None:
+            yield str(self.only / wanted.name)
+            return
         for mirror in self.mirrors:
             base = mirror.removeprefix("file://").rstrip("/")
             if "://" not in base:

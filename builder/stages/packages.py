@@ -99,6 +99,11 @@ class Builder:
         """The distfiles a package needs."""
         return distfiles((self.overlay(node).path / node.ebuild).parent / "Manifest", node.distfiles)
 
+    def all_sources(self) -> list[Distfile]:
+        """The distfiles of the whole plan, each once."""
+        found = {item.name: item for node in self.plan.packages for item in self.sources(node)}
+        return [found[name] for name in sorted(found)]
+
     def stage(self, node: Node, built: Mapping[str, Entry]) -> Stage:
         """The stage of one package, given the entries of all in its sysroot."""
         below = {cpv: built[cpv] for cpv in self.plan.sysroot(node.cpv)}

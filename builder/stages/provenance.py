@@ -43,7 +43,7 @@ def provenance(
         internal={
             "version": session.loaded.version,
             "epoch": session.loaded.epoch,
-            "locked": session.locked,
+            "locked": session.lock is not None,
             "bumps": _bumps(session),
         },
         materials=[*_materials(session), *_earlier(earlier)],

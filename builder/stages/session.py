@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from builder.errors import Code, ColvertError, Location
 from builder.manifest.load import LoadedManifest, load
@@ -24,14 +25,18 @@ from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk, ensure_sdk
 from builder.stages.bump import Bump, bumped_overlay, find_bumps
-from builder.stages.fetch import Fetcher
+from builder.stages.fetch import Distfile, Fetcher
+from builder.stages.locked import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
 from builder.stages.packages import Builder
 from builder.stages.plan import Plan, PlanRequest, make_plan
 from builder.stages.portage.config import Overlay, Settings, read_overlay
+from builder.stages.sources import Sources, open_sources
 
 DEFAULT_MANIFEST = Path("manifests/colvert.yaml")
 # a build of everything takes this much at most; below it, it is refused before it starts
 SPACE_NEEDED = 6 << 30
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ class Request:
     jobs: int | None = None
     mirrors: tuple[str, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
-    locked: bool = False
+    # everything as in this lock
+    lock: Path | None = None
+    # an export, as the only place to build from
+    sources: Path | None = None
     state: Path = Path(".colvert")
 
 
@@ -58,7 +66,8 @@ class Session:
     settings: Settings
     mirrors: tuple[str, ...]
     cores: int
-    locked: bool = False
+    lock: Path | None = None
+    sources: Sources | None = None
     # the checkout's own directory: its keys
     state: Path = Path(".colvert")
     # the newer releases that were taken because a pinned source is gone
@@ -76,17 +85,25 @@ class Session:
     @cached_property
     def plan(self) -> Plan:
         try:
-            return make_plan(self.executor, self.home, self.sdk, PlanRequest(self.atoms, self.settings))
+            plan = make_plan(self.executor, self.home, self.sdk, PlanRequest(self.atoms, self.settings))
         except ColvertError as error:
             raise self._placed(error) from error
+        if self.lock is not None:
+            sources = self._builder(plan).all_sources()
+            check_locked(self.lock, sdk=lock_sdk(self.sdk), sources=lock_sources(sources))
+        return plan
 
     @cached_property
     def builder(self) -> Builder:
+        return self._builder(self.plan)
+
+    def _builder(self, plan: Plan) -> Builder:
         kernel = self.loaded.manifest.kernel
         fragments = {kernel.package: tuple(item.path for item in kernel.fragments)}
-        fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, self.events, self.mirrors)
+        only = self.sources.distfiles if self.sources else None
+        fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, self.events, self.mirrors, only=only)
         return Builder(
-            self.executor, self.home, self.sdk, self.plan, self.settings, fetcher, self.cores, fragments
+            self.executor, self.home, self.sdk, plan, self.settings, fetcher, self.cores, fragments
         )
 
     def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
@@ -96,15 +113,31 @@ class Session:
         """
         self.events.emit(Event(kind=Kind.PLANNED, stage="package", total=len(self.plan.packages)))
         names = None if wanted is None else list(wanted)
+        return self._bumping(
+            lambda: self.builder.build_all(
+                None if names is None else [self.plan.find(name).cpv for name in names]
+            )
+        )
+
+    def fetch_sources(self) -> list[Distfile]:
+        """Fetch the sources of the whole plan, by the same rule; returns them."""
+
+        def fetch() -> list[Distfile]:
+            wanted = self.builder.all_sources()
+            self.builder.fetcher.fetch_all(wanted)
+            return wanted
+
+        return self._bumping(fetch)
+
+    def _bumping(self, work: Callable[[], Result]) -> Result:
         while True:
-            cpvs = None if names is None else [self.plan.find(name).cpv for name in names]
             try:
-                return self.builder.build_all(cpvs)
+                return work()
             except ColvertError as error:
                 gone = self.builder.fetcher.gone
                 if error.code is not Code.FETCH_FAILED or not gone:
                     raise
-                if self.locked:
+                if self.lock is not None:
                     hint = "without --locked, the newest patch release is taken"
                     raise error.but(hint=hint) from error
                 self._bump(gone)
@@ -138,23 +171,35 @@ class Session:
 
 def open_session(request: Request, events: Events) -> Session:
     """Check everything that can be checked and open the build."""
-    path = request.manifest or _default_manifest()
+    sources = open_sources(request.sources) if request.sources else None
+    path = request.manifest or (sources.manifest if sources else _default_manifest())
     loaded = load(path, overrides=request.overrides)
+    if sources is not None and path == sources.manifest:
+        index = sources.index
+        loaded = replace(loaded, commit=index.commit, dirty=index.dirty, text_digest=index.text_digest)
     home = open_home(request.home)
     require_namespaces()
     cores = request.jobs or os.cpu_count() or 1
     set_slots(home, cores)
     _room_left(home)
     manifest = loaded.manifest
+    lock = request.lock or (sources.lock if sources else None)
+    overlays = _overlays(loaded, home, offline=sources is not None)
+    if lock is not None:
+        found = lock_overlays(manifest.overlays, overlays)
+        check_locked(lock, overlays=found, python=lock_python())
+    if sources is not None:
+        sources.install_sdk(home)
     return Session(
         loaded,
         home,
         events,
         Executor(Store(home.store), events),
-        Settings(_overlays(loaded, home), manifest.profile, dict(manifest.use)),
+        Settings(overlays, manifest.profile, dict(manifest.use)),
         (*request.mirrors, *manifest.distfile_mirrors),
         cores,
-        request.locked,
+        lock,
+        sources,
         request.state.absolute(),
     )
 
@@ -184,10 +229,17 @@ def _default_manifest() -> Path:
     return DEFAULT_MANIFEST
 
 
-def _overlays(loaded: LoadedManifest, home: Home) -> tuple[Overlay, ...]:
+def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Overlay, ...]:
     found: list[Overlay] = []
     for number, entry in enumerate(loaded.manifest.overlays):
         where = loaded.origin(("overlays", number))
+        if offline and isinstance(entry, GitOverlay):
+            raise ColvertError(
+                Code.OVERLAY_MISSING,
+                f"{entry.git} would be fetched, but a build from --sources looks nowhere else",
+                where=where,
+                hint="leave --manifest out: the export has its own, with the overlay beside it",
+            )
         path = (
             fetch_overlay(entry, home.cache / "overlays", where)
             if isinstance(entry, GitOverlay)

@@ -11,7 +11,9 @@ from builder.errors import Code, ColvertError
 from builder.manifest.load import load
 from builder.pipeline.events import Event, Events
 from builder.pipeline.key import digest_tree
+from builder.release.export import make_lock
 from builder.sandbox.sdk import Sdk
+from builder.stages.locked import write_lock
 from builder.stages.provenance import provenance
 from builder.stages.session import Request, Session, open_session
 from tests.build.conftest import COLVERT, HEAD, Workshop
@@ -40,8 +42,10 @@ def pinned(workshop: Workshop) -> Path:
     return manifest
 
 
-def opened(workshop: Workshop, manifest: Path, sdk: Sdk, seen: list[Event], *, locked: bool) -> Session:
-    session = open_session(Request(manifest, workshop.home.root, locked=locked), Events(seen.append))
+def opened(
+    workshop: Workshop, manifest: Path, sdk: Sdk, seen: list[Event], lock: Path | None = None
+) -> Session:
+    session = open_session(Request(manifest, workshop.home.root, lock=lock), Events(seen.append))
     session.sdk = sdk
     assert session.loaded == load(manifest)
     return session
@@ -50,7 +54,7 @@ def opened(workshop: Workshop, manifest: Path, sdk: Sdk, seen: list[Event], *, l
 def test_the_newest_patch_release_takes_its_place(workshop: Workshop, pinned: Path, sdk: Sdk) -> None:
     before = digest_tree(workshop.overlay)
     seen: list[Event] = []
-    session = opened(workshop, pinned, sdk, seen, locked=False)
+    session = opened(workshop, pinned, sdk, seen)
     [(cpv, entry)] = session.build_packages(["dev-libs/popt-data"]).items()
     assert cpv != "dev-libs/popt-data-1.18"
     assert (entry.out / "image/usr/share/version").read_text().strip() == cpv.rpartition("-")[2]
@@ -66,12 +70,14 @@ def test_the_newest_patch_release_takes_its_place(workshop: Workshop, pinned: Pa
     named = {item["name"] for item in statement["resolvedDependencies"]}
     assert f"distfile:{GONE.replace('1.18', newer)}" in named and f"distfile:{GONE}" not in named
     # and again, from the store
-    again = opened(workshop, pinned, sdk, [], locked=False)
+    again = opened(workshop, pinned, sdk, [])
     assert again.build_packages(["dev-libs/popt-data"])[cpv].path == entry.path
 
 
 def test_locked_fails_and_says_so(workshop: Workshop, pinned: Path, sdk: Sdk) -> None:
-    session = opened(workshop, pinned, sdk, [], locked=True)
+    lock = pinned.with_name("colvert.lock")
+    write_lock(make_lock(opened(workshop, pinned, sdk, [])), lock)
+    session = opened(workshop, pinned, sdk, [], lock)
     with pytest.raises(ColvertError) as caught:
         session.build_packages()
     assert caught.value.code is Code.FETCH_FAILED
@@ -85,7 +91,7 @@ def test_without_a_newer_release_it_fails(workshop: Workshop, pinned: Path, sdk:
     (folder / "popt-data-1.18.ebuild").rename(folder / "popt-data-1.999.ebuild")
     manifest = folder / "Manifest"
     manifest.write_text(manifest.read_text().replace("1.18", "1.999"))
-    session = opened(workshop, pinned, sdk, [], locked=False)
+    session = opened(workshop, pinned, sdk, [])
     with pytest.raises(ColvertError) as caught:
         session.build_packages()
     assert caught.value.code is Code.FETCH_FAILED

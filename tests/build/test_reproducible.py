@@ -1,52 +1,20 @@
-"""Same bytes twice: another user, path, time zone, umask, clock and job count change nothing."""
+"""Same bytes twice, by `colvert reproduce`: other circumstances change nothing, and what does is told."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from builder.pipeline.events import Events
-from builder.pipeline.key import digest_content, digest_file, walk
 from builder.pipeline.store import Entry
-from builder.sandbox import run as run_module
+from builder.release.reproduce import MEMORY, Report, Wish, reproduce
+from builder.sandbox.sdk import Sdk
 from builder.stages.session import Request, Session, open_session
-from tests.conftest import ROOT
-
-
-def _copy_entry(entry: Entry, source: Path, target: Path) -> None:
-    """Put an entry of one store into another, owned by whoever builds there."""
-    place = target / entry.path.relative_to(source)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(entry.path, place, symlinks=True)
-    uid = run_module.sandbox_id()
-    if uid is not None:
-        for _, item in walk(place):
-            os.chown(item.path, uid, uid, follow_symlinks=False)
-
-
-@pytest.fixture
-def elsewhere(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    """The same OS, opened by another user elsewhere: its store is empty."""
-    root = Path(tempfile.mkdtemp(prefix="colvert-another-place-with-a-longer-name-", dir="/var/tmp"))
-    root.chmod(0o755)
-    # as root this is a really different user for every sandboxed program
-    monkeypatch.setattr(run_module, "UNPRIVILEGED_ID", run_module.UNPRIVILEGED_ID + 4321)
-    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
-    monkeypatch.setenv("LC_ALL", "C")
-    (root / "home").mkdir()
-    (root / "home/sdk").symlink_to(session.home.sdk)
-    old = os.umask(0o077)
-    opened = open_session(Request(ROOT / "manifests/colvert.yaml", home=root / "home", jobs=1), Events())
-    opened.loaded = session.loaded  # the checkout may have changed since
-    yield opened
-    os.umask(old)
-    shutil.rmtree(root, ignore_errors=True)
-
+from tests.build.conftest import COLVERT, HEAD, Workshop
+from tests.build.places import workplace
 
 # one of each way to build: plain make, autotools, meson, cmake, with libtool, with generated sources
 SAMPLE = (
@@ -58,43 +26,70 @@ SAMPLE = (
     "sys-libs/libcap",
     "sys-libs/zlib",
 )
+# Portage writes these in the order in which it meets the files
+LISTS = ("package.gpkg.tar", "vdb/NEEDED", "vdb/NEEDED.ELF.2")
+# what says itself how it was made
+HONEST = f"""{HEAD}S="${{WORKDIR}}"
+src_install() {{ insinto /usr/share; newins - same <<<"same"; newins - cores <<<"$(nproc)"; }}
+"""
 
 
-def test_packages_are_bit_identical(
-    session: Session, packages: Mapping[str, Entry], elsewhere: Session
-) -> None:
-    plan = session.plan
-    chosen = [plan.find(atom).cpv for atom in SAMPLE]
-    for cpv in sorted({below for one in chosen for below in plan.sysroot(one)} - set(chosen)):
-        _copy_entry(packages[cpv], session.home.store, elsewhere.home.store)
-    again = elsewhere.build_packages(chosen)
-    assert {cpv: again[cpv].path != packages[cpv].path for cpv in chosen} == dict.fromkeys(chosen, True)
-    different = [
-        cpv
-        for cpv in chosen
-        if digest_file(again[cpv].out / "package.gpkg.tar")
-        != digest_file(packages[cpv].out / "package.gpkg.tar")
-    ]
-    assert different == []
+@pytest.fixture
+def place() -> Iterator[Path]:
+    yield from workplace()
+
+
+def compared(report: Report, stage: str) -> set[str]:
+    return {output.label for output in report.outputs if output.stage == stage}
+
+
+def test_packages_are_bit_identical(session: Session, packages: Mapping[str, Entry], place: Path) -> None:
+    report = reproduce(session, Wish(packages=SAMPLE, work=place))
+    chosen = {session.plan.find(atom).cpv for atom in SAMPLE}
+    assert compared(report, "package") == chosen
+    assert [output for output in report.outputs if not output.same] == []
+    varied = {item.name for item in report.circumstances if item.varied}
+    wanted = {"path of checkout", "path of home", "time zone", "locale", "umask at start", "compile jobs"}
+    assert wanted <= varied
+    assert os.geteuid() != 0 or "user id" in varied
+    assert set(report.not_rebuilt).isdisjoint(f"package {cpv}" for cpv in chosen)
+    assert list(place.iterdir()) == []
 
 
 def test_the_assembly_is_bit_identical(
-    session: Session, packages: Mapping[str, Entry], release: Path, elsewhere: Session, tmp_path: Path
+    session: Session, packages: Mapping[str, Entry], release: Path, place: Path
 ) -> None:
-    from builder.stages.image import build_images
+    report = reproduce(session, Wish(targets=("qemu",), first_stage="tree", work=place))
+    assert {"tree", "usr", "initrd", "uki", "disk", "image:qemu"} <= {o.stage for o in report.outputs}
+    assert [output for output in report.outputs if not output.same] == []
+    assert {f"package {cpv}" for cpv in packages} <= set(report.not_rebuilt)
 
-    for entry in packages.values():
-        _copy_entry(entry, session.home.store, elsewhere.home.store)
-    second = build_images(elsewhere, ("qemu",), tmp_path)
-    first_files = {
-        name: digest_content(Path(item.path), item.stat().st_size)
-        for name, item in walk(release)
-        if item.is_file()
-    }
-    second_files = {
-        name: digest_content(Path(item.path), item.stat().st_size)
-        for name, item in walk(second)
-        if item.is_file()
-    }
-    assert first_files == second_files
-    assert any(name.endswith(".qcow2") for name in first_files)
+
+def test_another_order_on_disk_changes_no_file_of_a_package(
+    session: Session, packages: Mapping[str, Entry]
+) -> None:
+    report = reproduce(session, Wish(packages=("app-arch/lz4",), work=MEMORY))
+    [package] = [output for output in report.outputs if output.stage == "package"]
+    unlike = {line.partition(":")[0] for line in package.differences}
+    assert unlike <= set(LISTS)
+
+
+def test_what_differs_is_named(workshop: Workshop, sdk: Sdk, place: Path) -> None:
+    folder = workshop.overlay / "dev-libs/honest"
+    folder.mkdir(parents=True)
+    (folder / "honest-1.ebuild").write_text(HONEST)
+    manifest = workshop.overlay.parent / "os.yaml"
+    manifest.write_text(
+        f"id: x\nname: X\nversion: '1'\nepoch: 1\nprofile: colvert/amd64\noverlays:\n  - {COLVERT}\n"
+        f"  - {workshop.overlay}\npackages:\n  - dev-libs/honest\nkernel:\n  package: dev-libs/honest\n"
+    )
+    (workshop.home.sdk).rmdir()
+    workshop.home.sdk.symlink_to(sdk.root.parent.parent)
+    session = open_session(Request(manifest, workshop.home.root), Events())
+    report = reproduce(session, Wish(work=place))
+    [package] = [output for output in report.outputs if output.stage == "package"]
+    assert not report.same
+    assert package.inherited == ()
+    unlike = {line.partition(":")[0] for line in package.differences}
+    assert "image/usr/share/cores" in unlike
+    assert "image/usr/share/same" not in unlike

@@ -39,6 +39,9 @@ CODES: Mapping[Code, str] = {
     Code.BUSY: "Another process uses it now.",
     Code.NOT_BUILT: "What the command works on has not been built yet.",
     Code.RELEASE_INVALID: "Update files, or their index, are damaged, incomplete or of another system.",
+    Code.LOCK_INVALID: "A lock that is missing, damaged, or of another format.",
+    Code.LOCK_DIFFERS: "Something is not as the lock has it; each difference is told with both values.",
+    Code.SOURCES_INVALID: "An export of sources that is damaged, not whole, or does not fit this Colvert.",
     Code.FETCH_FAILED: "No place has a source; the detail tells what each answered.",
     Code.WRONG_DIGEST: "A source is not the one that the overlay's Manifest pins. It was not unpacked.",
     Code.COMMAND_FAILED: "A program failed; the hint is the command line that runs it again.",
@@ -92,7 +95,18 @@ _WITHOUT: Mapping[str, str] = {
 
 
 # What `builder.cli.common.shared_options` adds; told once.
-SHARED = ("manifest", "overrides", "jobs", "home", "mirrors", "as_json", "quiet")
+SHARED = (
+    "manifest",
+    "overrides",
+    "jobs",
+    "home",
+    "mirrors",
+    "locked",
+    "lock",
+    "sources",
+    "as_json",
+    "quiet",
+)
 # "command      what it does", as the examples of `colvert --help` have it
 REMARK = re.compile(r"(\S.*?) {3,}(\S.*)")
 

@@ -1,0 +1,42 @@
+"""`colvert lock`: write down what a build takes from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from builder.cli.common import Shared, opened, shared_options
+from builder.release.export import make_lock
+from builder.stages.locked import NAME, write_lock
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=NAME,
+    show_default=True,
+    help="The file to write.",
+)
+@shared_options
+def cli(shared: Shared, out: Path) -> None:
+    """Write down what a build takes from elsewhere, for --locked.
+
+    That is: the SDK's Debian packages, the digests of all sources, the overlays, and the
+    Python packages. Nothing is built; the SDK is made if it is not there.
+
+    \b
+    Examples:
+      colvert lock
+      colvert lock --manifest manifests/variants/minimal.yaml --out minimal.lock
+      build-image --locked     anything else than what was locked is an error
+    """
+    with opened(shared) as session:
+        lock = make_lock(session)
+        write_lock(lock, out)
+        session.events.message(
+            f"{out}: {len(lock.sdk.packages)} Debian packages, {len(lock.sources)} sources,"
+            f" {len(lock.overlays)} overlays, {len(lock.python.packages)} Python packages"
+        )

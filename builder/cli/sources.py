@@ -1,0 +1,50 @@
+"""`colvert sources`: export and check all that a release was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from builder.cli.common import Shared, exit_codes, opened, shared_options
+from builder.release.export import export_sources
+from builder.stages.sources import open_sources
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Export all that a release was made from, and build from that without network."""
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path), metavar="DIR|FILE.tar")
+@click.option("--without-wheels", is_flag=True, help="Leave the Python packages out.")
+@shared_options
+def export(shared: Shared, target: Path, without_wheels: bool) -> None:
+    """Write everything that a build takes in, SDK and this Colvert included, to a directory or tar.
+
+    Equal inputs give equal exports. A tar is to be unpacked with its modes (tar -xpf).
+
+    \b
+    Examples:
+      colvert sources export sources
+      colvert sources export --locked release-1.2.tar
+      build-image --sources sources --home /var/tmp/again     build it again, without network
+    """
+    with opened(shared) as session:
+        made = export_sources(session, target, wheels=not without_wheels)
+        session.events.message(f"{made}: build-image --sources builds from it")
+
+
+@cli.command()
+@click.argument("root", type=click.Path(path_type=Path), metavar="DIR")
+def verify(root: Path) -> None:
+    """Compare an export with its index; tells everything that is damaged, missing or foreign.
+
+    \b
+    Examples:
+      colvert sources verify sources
+    """
+    with exit_codes():
+        index = open_sources(root).index
+        click.echo(f"{len(index.items)} paths of {index.version} are as {root / 'export.json'} has them")

@@ -1,0 +1,106 @@
+"""An export of sources: everything is in it, and a build from it needs no network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from builder.pipeline.key import digest_content, digest_file, walk
+from builder.pipeline.store import Entry
+from builder.release.export import export_sources
+from builder.release.reproduce import copy_entry
+from builder.sandbox.run import sandbox_id
+from builder.stages.locked import PROJECT, read_lock
+from builder.stages.session import Session
+from builder.stages.sources import open_sources
+from tests.build.places import workplace
+
+# leaves of five build systems; all else comes from the store
+AGAIN = ("app-arch/lz4", "dev-libs/json-c", "sys-apps/less", "sys-libs/libcap", "dev-libs/popt")
+NO_NETWORK = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-current-user", "--net")
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    yield from workplace()
+
+
+@pytest.fixture(scope="module")
+def export(session: Session, place: Path) -> Path:
+    return export_sources(session, place / "sources")
+
+
+def build(export: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`build-image --sources`, in a namespace with no network, and in no checkout."""
+    code = "from builder.cli.main import build_image; build_image()"
+    argv = [*NO_NETWORK, sys.executable, "-c", code, "--sources", str(export), "--home", str(home), *words]
+    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.run(argv, cwd=home.parent, env=env, capture_output=True, text=True, check=False)
+
+
+def files(root: Path) -> dict[str, str]:
+    return {
+        name: digest_content(Path(item.path), item.stat().st_size)
+        for name, item in walk(root)
+        if item.is_file()
+    }
+
+
+def test_the_export_holds_what_the_lock_names(export: Path, session: Session) -> None:
+    sources = open_sources(export)
+    lock = read_lock(sources.lock)
+    assert set(lock.sources) == {path.name for path in sources.distfiles.iterdir()}
+    assert lock.sdk.id == session.sdk.id
+    wheels = " ".join(path.name.lower().replace("_", "-") for path in (export / "wheels").iterdir())
+    assert [name for name in lock.python.packages if f"{name}-" not in wheels] == []
+
+
+def test_an_export_is_the_same_twice(export: Path, session: Session, place: Path) -> None:
+    again = export_sources(session, place / "again.tar", wheels=False)
+    other = export_sources(session, place / "other.tar", wheels=False)
+    assert digest_file(again) == digest_file(other)
+    again.unlink()
+    other.unlink()
+
+
+def test_a_part_is_built_again_without_network(
+    export: Path, session: Session, packages: Mapping[str, Entry], release: Path, place: Path
+) -> None:
+    home = place / "home"
+    chosen = {session.plan.find(name).cpv for name in AGAIN}
+    for cpv, entry in packages.items():
+        if cpv not in chosen:
+            copy_entry(entry, home / "store" / entry.path.relative_to(session.home.store), sandbox_id())
+    done = build(export, home, "--json", "--out", str(place / "out"))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    made = [line for line in done.stdout.splitlines() if '"finished"' in line and '"package"' in line]
+    assert {cpv for cpv in packages if any(f'"{cpv}"' in line for line in made)} == chosen
+    [version] = (place / "out").iterdir()
+    assert files(version) == files(release)
+
+
+def test_without_a_source_it_is_refused(export: Path, place: Path) -> None:
+    gone = export / "distfiles/lz4-1.10.0.tar.gz"
+    kept = gone.rename(place / gone.name)
+    try:
+        done = build(export, place / "refused", "--package", "lz4")
+    finally:
+        kept.rename(gone)
+    assert done.returncode == 2
+    assert "lz4-1.10.0.tar.gz is missing" in done.stderr
+    assert not (place / "refused").exists()
+
+
+@pytest.mark.long
+def test_everything_is_built_again_without_network(
+    export: Path, packages: Mapping[str, Entry], release: Path, place: Path
+) -> None:
+    done = build(export, place / "cold", "--out", str(place / "whole"))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    [version] = (place / "whole").iterdir()
+    assert files(version) == files(release)

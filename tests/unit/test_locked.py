@@ -1,0 +1,142 @@
+"""Locks: equal inputs give equal texts, what differs is named with both values, and damage is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.cli.main import cli
+from builder.errors import Code, ColvertError
+from builder.stages.locked import (
+    Lock,
+    LockedOverlay,
+    LockedPython,
+    LockedSdk,
+    LockedSource,
+    check_locked,
+    differences,
+    digest_files,
+    lock_python,
+    read_lock,
+    write_lock,
+)
+from tests.build.places import workplace
+
+LOCK = Lock(
+    overlays={"colvert": LockedOverlay(content="aa")},
+    python=LockedPython(requirements="bb", packages={"click": "8"}),
+    sdk=LockedSdk(id="cc", recipe="dd", packages={"gcc": "14", "zstd": "1.5.7"}),
+    sources={"zlib.tar": LockedSource(size=1, blake2b="ee", sha512="ff")},
+)
+
+
+def refused(path: Path) -> ColvertError:
+    with pytest.raises(ColvertError) as caught:
+        read_lock(path)
+    assert caught.value.code is Code.LOCK_INVALID
+    assert caught.value.exit == 2
+    return caught.value
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "colvert.lock"
+    write_lock(LOCK, path)
+    assert read_lock(path) == LOCK
+    assert [item.name for item in tmp_path.iterdir()] == ["colvert.lock"]
+    shuffled = Lock.model_validate(dict(reversed(LOCK.model_dump().items())))
+    assert shuffled.text() == path.read_text()
+
+
+@pytest.mark.parametrize("part", ["", "null", "[]", "{}", '{"format": "colvert-lock/9"}', "a: b\n", "\0"])
+def test_a_foreign_file_is_refused(tmp_path: Path, part: str) -> None:
+    (tmp_path / "lock").write_text(part)
+    refused(tmp_path / "lock")
+
+
+def test_a_missing_lock_is_refused(tmp_path: Path) -> None:
+    assert "colvert lock" in refused(tmp_path / "lock").hint
+
+
+@given(st.integers(0, len(LOCK.text()) - 2))
+def test_no_truncated_lock_is_taken(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
+    path = tmp_path_factory.mktemp("lock") / "lock"
+    path.write_text(LOCK.text()[:length])
+    refused(path)
+
+
+def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({**LOCK.model_dump(), "kernel": {}}))
+    assert "kernel" in refused(path).what
+
+
+def test_every_difference_is_told_with_both_values(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    write_lock(LOCK, path)
+    check_locked(path, sdk=LOCK.sdk, sources=LOCK.sources)
+    other = LOCK.sdk.model_copy(update={"packages": {"gcc": "15", "make": "4"}})
+    with pytest.raises(ColvertError) as caught:
+        check_locked(path, sdk=other, sources={})
+    told = [caught.value.what, *(inner.what for inner in caught.value.others)]
+    assert "sdk.packages.gcc: locked is 14, here is 15" in told
+    assert "sdk.packages.zstd: locked is 1.5.7, here is nothing" in told
+    assert "sdk.packages.make: locked is nothing, here is 4" in told
+    assert any(line.startswith("sources.zlib.tar: locked is {") for line in told)
+    assert {inner.code for inner in caught.value.others} == {Code.LOCK_DIFFERS}
+
+
+VALUES = st.recursive(
+    st.none() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES, VALUES)
+def test_only_equals_have_no_differences(old: object, new: object) -> None:
+    assert list(differences(old, old, "x")) == []
+    assert bool(list(differences(old, new, "x"))) or _pruned(old) == _pruned(new)
+
+
+def _pruned(value: object) -> object:
+    """Nothing there and a None there are the same; so is a mapping of only these."""
+    if isinstance(value, dict):
+        return {key: inner for key, item in value.items() if (inner := _pruned(item)) is not None}
+    return value
+
+
+def test_a_checkout_counts_as_git_sees_it(tmp_path: Path) -> None:
+    path = tmp_path / "overlay/file"
+    path.parent.mkdir()
+    path.write_text("a")
+    path.chmod(0o644)
+    before = digest_files(path.parent)
+    path.chmod(0o600)
+    path.parent.chmod(0o700)
+    assert digest_files(path.parent) == before
+    path.chmod(0o755)
+    assert digest_files(path.parent) != before
+
+
+def test_the_packages_that_run_here_are_those_of_the_list() -> None:
+    assert "missing" not in lock_python().packages.values()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    yield from workplace()
+
+
+def test_a_build_is_refused_before_anything_is_made(place: Path) -> None:
+    write_lock(LOCK, place / "lock")
+    words = ["plan", "--lock", str(place / "lock"), "--home", str(place / "home")]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert "overlays.colvert.content: locked is aa, here is" in result.stderr
+    assert not any((place / "home/sdk").glob("*/root"))
