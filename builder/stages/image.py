@@ -37,7 +37,8 @@ def build_images(
     for name, entry in delivered.items():
         deliver(entry.out, place / name, session.events)
     deliver_file((image.inventory.out / INVENTORY).read_bytes(), place / INVENTORY, session.events)
-    statement = provenance(session, [platform.name for platform in platforms], delivered, earlier)
+    whole = {**delivered, "": image.inventory}
+    statement = provenance(session, [platform.name for platform in platforms], whole, earlier)
     deliver_file(statement, place / "provenance.json", session.events)
     image.tell_unsigned()
     return place

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import builder
 from builder.manifest.fields import SourcePath
@@ -132,7 +132,7 @@ def _overlays(session: Session) -> Iterator[Material]:
 
 
 def file_digests(session: Session, delivered: Mapping[str, Entry]) -> dict[str, str]:
-    """The SHA-256 of every file as it is delivered; read once, then known to the store."""
+    """The SHA-256 of every file as it is delivered (its folder may be ""); read once, then known to the store."""
 
     def obtain(item: tuple[str, Entry]) -> dict[str, str]:
         folder, entry = item
@@ -145,7 +145,7 @@ def file_digests(session: Session, delivered: Mapping[str, Entry]) -> dict[str, 
             (entry,),
         )
         found = json.loads((session.executor.obtain(stage).out / "sha256.json").read_text())
-        return {f"{folder}/{name}": digest for name, digest in found.items()}
+        return {str(PurePosixPath(folder) / name): digest for name, digest in found.items()}
 
     with ThreadPoolExecutor(session.cores, thread_name_prefix="digests") as pool:
         return {
