@@ -132,7 +132,10 @@ def _overlays(session: Session) -> Iterator[Material]:
 
 
 def file_digests(session: Session, delivered: Mapping[str, Entry]) -> dict[str, str]:
-    """The SHA-256 of every file as it is delivered (its folder may be ""); read once, then known to the store."""
+    """The SHA-256 of every file as it is delivered; read once, then known to the store.
+
+    A folder may be "": what is delivered beside the folders.
+    """
 
     def obtain(item: tuple[str, Entry]) -> dict[str, str]:
         folder, entry = item
