@@ -63,6 +63,8 @@ def read_signatures(content: bytes) -> tuple[Signature, ...]:
     found: list[Signature] = []
     place = 0
     while place < len(content):
+        if len(content) - place < _HEAD:
+            raise ValueError("this is no UEFI signature list")
         kind, size, header, each = struct.unpack_from("<16sIII", content, place)
         first, end = place + _HEAD + header, place + size
         if each <= 16 or end > len(content) or size < _HEAD + header or (end - first) % each:
@@ -99,7 +101,9 @@ def authenticated(
 
 def content_of(auth: bytes) -> bytes:
     """What a .auth file puts into its variable."""
-    (length,) = struct.unpack_from("<I", auth, 16)
+    length = int.from_bytes(auth[16:20], "little")
+    if not 0 < length <= len(auth) - 16:
+        raise ValueError("this is no signed variable of UEFI")
     return auth[16 + length :]
 
 

@@ -108,7 +108,7 @@ class ProjectKeys:
         path = self.directory / DBX
         try:
             return read_signatures(content_of(path.read_bytes())) if path.exists() else ()
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             raise _unusable(path, "signed variable of UEFI") from error
 
     @property
