@@ -25,6 +25,7 @@ from builder.machine.variables import empty_variables, enrolled
 from builder.release.project_keys import ProjectKeys
 from tests.slots import EPOCH, ESP_SIZE, Release
 
+SECURE_CODE = Firmware.secure(Path()).code
 SBSIGN = "/usr/lib/systemd/systemd-sbsign"
 
 
@@ -77,12 +78,14 @@ class SignedDisk:
     loader: Path
     # name in EFI/Linux -> UKI
     ukis: Mapping[str, Path]
+    # what machines without keys are to enrol
+    keys: Mapping[str, Path] = field(default_factory=dict)
     others: Mapping[str, Path] = field(default_factory=dict)
 
     def make(self, out: Path, sdk_root: Path) -> Path:
         release, work = self.release, out.parent
         first, *_ = self.ukis.values()
-        files = dict(BootFiles(self.loader, first, "first.efi").files(work))
+        files = dict(BootFiles(self.loader, first, "first.efi", keys=self.keys).files(work))
         del files["EFI/Linux/first.efi"]
         files |= {f"EFI/Linux/{name}": uki for name, uki in self.ukis.items()}
         files |= self.others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +54,16 @@ PUBLIC = {
 DIGEST = Signature.digest(bytes(range(32)))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set whose RSA keys took their time."""
+    return create(tmp_path_factory.mktemp("made") / "keys", "Acme", NOW).directory
+
+
 @pytest.fixture
-def keys(tmp_path: Path) -> ProjectKeys:
-    return create(tmp_path / "keys", "Acme", NOW)
+def keys(made: Path, tmp_path: Path) -> ProjectKeys:
+    """A copy that a test may change."""
+    return ProjectKeys(Path(shutil.copytree(made, tmp_path / "keys")))
 
 
 def names(keys: ProjectKeys) -> set[str]:
