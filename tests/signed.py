@@ -26,6 +26,7 @@ from builder.release.project_keys import ProjectKeys
 from tests.slots import EPOCH, ESP_SIZE, Release
 
 SECURE_CODE = Firmware.secure(Path()).code
+ADDON_STUB = "/usr/lib/systemd/boot/efi/addonx64.efi.stub"
 SBSIGN = "/usr/lib/systemd/systemd-sbsign"
 
 
@@ -43,6 +44,15 @@ def sign(program: Path, out: Path, keys: ProjectKeys, sdk_root: Path) -> Path:
             "--output", table.target("signed"), table.source("program"),
         )  # fmt: skip
         return table.take("signed", out)
+
+
+def make_addon(words: str, out: Path, sdk_root: Path) -> Path:
+    """A UKI's addon, unsigned, that adds words to the command line."""
+    with bench(out, sdk_root, {}) as table:
+        table.run(
+            "ukify", "build", "--cmdline", words, "--stub", ADDON_STUB, "--output", table.target("addon")
+        )  # fmt: skip
+        return table.take("addon", out)
 
 
 def sign_root_hash(root_hash: str, keys: ProjectKeys, name: str) -> bytes:

@@ -14,7 +14,7 @@ from builder.release import project_keys
 from builder.release.project_keys import CERTIFICATES, ProjectKeys, read_certificate, utc_now
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,7 +21,7 @@ _ALIGNMENT = 8
 
 def authenticode_digest(path: Path) -> bytes:
     """The SHA-256 that firmware computes of a program, signed or not."""
-    data = path.read_bytes()
+    data = path.read_bytes() if path.is_file() else b""
     try:
         optional, entry = _places(data)
         offset, size = struct.unpack_from("<II", data, entry)

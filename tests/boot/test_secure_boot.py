@@ -25,7 +25,16 @@ from builder.machine.qemu import Firmware, Forward, MachineSpec
 from builder.release.project_keys import ProjectKeys, create, revoke, utc_now
 from tests.booted import BOOT_SECONDS, Booted, let_in, up
 from tests.releases import Variant
-from tests.signed import SECURE_CODE, SignedDisk, firmware, loader_of, sign, sign_root_hash, with_words
+from tests.signed import (
+    SECURE_CODE,
+    SignedDisk,
+    firmware,
+    loader_of,
+    make_addon,
+    sign,
+    sign_root_hash,
+    with_words,
+)
 from tests.slots import Release
 
 pytestmark = pytest.mark.boot
@@ -35,8 +44,8 @@ REFUSED_SECONDS = 120.0
 AFTERWARDS = 3.0
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 DB = "/sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f"
-SMUGGLED = "colvert.test=smuggled"
-STUB_EXTRA = f"io.systemd.stub.kernel-cmdline-extra={SMUGGLED}"
+BY_ENTRY, BY_ADDON, BY_SMBIOS = (f"colvert.test={way}" for way in ("entry", "addon", "smbios"))
+STUB_EXTRA = "io.systemd.stub.kernel-cmdline-extra="
 VERITY = "systemd.verity_usr_options=panic-on-corruption"
 # LocateSections of a PE file: name, virtual size, address, raw size, place
 SECTION = "<8sIIII"
@@ -128,14 +137,12 @@ def tampered(program: Path, name: bytes) -> Path:
 
 def test_what_is_signed_boots(place: Place) -> None:
     spec = place.spec(place.disk(place.signed(place.uki())))
-    with up(replace(spec, oem_strings=(STUB_EXTRA,)), place.host) as booted:
+    with up(spec, place.host) as booted:
         assert enforcing(booted)
         assert "Secure Boot: enabled (user)" in booted.ask("bootctl status")
         found = read_signatures(booted.guest.read(DB)[4:])
         assert found == (Signature.certificate(place.keys.certificate("db")),)
         assert "ours db" in booted.ask("cat /proc/keys")
-        # whoever holds the machine's SMBIOS tables adds nothing to the command line
-        assert "smuggled" not in booted.ask("cat /proc/cmdline")
         booted.healthy()
 
 
@@ -193,23 +200,29 @@ def test_only_the_revoked_uki_is_refused(place: Place) -> None:
 
 
 @pytest.mark.long
-def test_without_secure_boot_the_smbios_tables_do_add_words(place: Place) -> None:
-    """The control of what the signed boot shows."""
-    spec = place.spec(place.disk(place.uki()))
-    open_spec = replace(spec, firmware=Firmware(), oem_strings=(STUB_EXTRA,))
-    with up(open_spec, place.host) as booted:
-        assert not enforcing(booted)
-        assert SMUGGLED in booted.ask("cat /proc/cmdline")
+def test_who_makes_the_machine_adds_words_whatever_is_signed(place: Place) -> None:
+    """docs/howto/keys.md says so: systemd-stub 257 takes SMBIOS strings under Secure Boot too."""
+    spec = place.spec(place.disk(place.signed(place.uki())))
+    with up(replace(spec, oem_strings=(f"{STUB_EXTRA}{BY_SMBIOS}",)), place.host) as booted:
+        assert enforcing(booted)
+        assert booted.ask("cat /proc/cmdline").split()[-1] == BY_SMBIOS
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("secure", [True, False])
-def test_an_entry_of_the_loader_adds_words_only_without_secure_boot(place: Place, secure: bool) -> None:
+def test_the_esp_adds_words_only_without_secure_boot(place: Place, secure: bool) -> None:
+    """By an entry of the loader with options of its own, and by an addon that nobody has signed."""
     folder = place.folder()
     entry, conf = folder / "z.conf", folder / "loader.conf"
-    entry.write_text(f"title Z\nefi /EFI/Linux/colvert_1.efi\noptions {SMUGGLED}\n")
+    # without Secure Boot an entry's options take the place of the UKI's own
+    options = " ".join((f"usrhash={place.release.root_hash}", *place.release.words, BY_ENTRY))
+    entry.write_text(f"title Z\nefi /EFI/Linux/colvert_1.efi\noptions {options}\n")
     conf.write_text("timeout 0\ndefault z.conf\n")
-    others = {"loader/entries/z.conf": entry, "loader/loader.conf": conf}
+    others = {
+        "loader/entries/z.conf": entry,
+        "loader/loader.conf": conf,
+        "loader/addons/z.addon.efi": make_addon(BY_ADDON, folder / "addon.efi", place.host.sdk),
+    }
     spec = place.spec(place.disk(place.signed(place.uki()), others=others))
     spec = spec if secure else replace(spec, firmware=Firmware())
     with machine(spec, place.host) as made, boot(made) as running:
@@ -217,8 +230,8 @@ def test_an_entry_of_the_loader_adds_words_only_without_secure_boot(place: Place
         assert enforcing(booted) == secure
         assert "Current Entry: z.conf" in booted.ask("bootctl status")
         words = booted.ask("cat /proc/cmdline").split()
-        assert (SMUGGLED in words) != secure
-        assert any(word.startswith("usrhash=") for word in words) == secure
+        assert (BY_ENTRY in words) != secure
+        assert (BY_ADDON in words) != secure
 
 
 @pytest.mark.long
