@@ -11,7 +11,7 @@ from builder.cli.common import exit_codes
 from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import Signature
 from builder.release import project_keys
-from builder.release.project_keys import CERTIFICATES, ProjectKeys, read_certificate, utc_now
+from builder.release.project_keys import CERTIFICATES, ProjectKeys, utc_now
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -59,18 +59,16 @@ def rotate(directory: Path, key: str) -> None:
 @cli.command()
 @_DIRECTORY
 @click.option("--program", type=_FILE, help="A UKI or a boot loader that must not start any more.")
-@click.option(
-    "--certificate", type=_FILE, help="A certificate (PEM): nothing that it signed starts any more."
-)
-def revoke(directory: Path, program: Path | None, certificate: Path | None) -> None:
-    """Add to dbx.auth, and sign it with the KEK."""
+@click.option("--key", type=_FILE, help="An earlier key's public half: what it signed is refused.")
+def revoke(directory: Path, program: Path | None, key: Path | None) -> None:
+    """Refuse a program, or all that a key has signed; dbx.auth is signed by the KEK."""
     with exit_codes():
-        if (program is None) == (certificate is None):
-            raise click.UsageError("one of --program and --certificate is wanted")
-        if certificate is not None:
-            signature = Signature.certificate(read_certificate(certificate))
-        else:
-            assert program is not None
-            signature = Signature.digest(authenticode_digest(program))
-        added = project_keys.revoke(ProjectKeys(directory), signature, utc_now())
-        click.echo(f"{directory / 'dbx.auth'}: {'revoked' if added else 'was revoked already'}")
+        if (program is None) == (key is None):
+            raise click.UsageError("one of --program and --key is wanted")
+        keys, now = ProjectKeys(directory), utc_now()
+        if program is not None:
+            project_keys.revoke(keys, Signature.digest(authenticode_digest(program)), now)
+            click.echo(f"{directory / 'dbx.auth'}: it refuses {program}")
+        elif key is not None:
+            project_keys.revoke_key(keys, key, now)
+            click.echo(f"{directory}: {key.name} is among the revoked keys")

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +52,13 @@ RELEASE = "signs the update index and the release index (DSSE)"
 # who signs each variable of the firmware
 SIGNED_BY: Mapping[str, str] = {"PK": "PK", "KEK": "PK", "db": "KEK", "dbx": "KEK"}
 RSA_BITS = 2048
+# the variables that change with a key, and have to be signed again
+CHANGED_WITH: Mapping[str, tuple[str, ...]] = {
+    "PK": ("PK", "KEK"),
+    "KEK": ("KEK", "db", "dbx"),
+    "db": ("db",),
+}
+EARLIER, REVOKED = "earlier", "revoked"
 # firmware and kernel look at no expiry: a certificate that outlives its machines says so openly
 VALID = timedelta(days=365 * 30)
 _OWNERS = uuid.uuid5(uuid.NAMESPACE_DNS, "keys.colvert")
@@ -90,7 +97,7 @@ class ProjectKeys:
 
     def certificates(self, name: str) -> tuple[x509.Certificate, ...]:
         """The certificates of a variable: the present one and, beside it, those of earlier keys."""
-        earlier = sorted((self.directory / "earlier").glob(f"{name}-*.crt"))
+        earlier = sorted(self.directory.glob(f"{name}-*.crt"))
         return (self.certificate(name), *map(read_certificate, earlier))
 
     def variables(self) -> dict[str, bytes]:
@@ -158,7 +165,7 @@ def _fill(work: Path, name: str, now: datetime) -> None:
     for each in CERTIFICATES:
         make_certificate(work, each, name, now)
     make_release_key(work)
-    write_variables(ProjectKeys(work), now)
+    write_variables(ProjectKeys(work), now, ("PK", "KEK", "db"))
     (work / "README.md").write_text(_readme(name))
 
 
@@ -202,15 +209,16 @@ def _write_private(path: Path, key: rsa.RSAPrivateKey | Ed25519PrivateKey) -> No
         stream.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def write_variables(keys: ProjectKeys, now: datetime, revoked: Sequence[Signature] = ()) -> None:
-    """The .auth files, signed now; an empty dbx.auth would be refused by firmware, so there is none."""
+def write_variables(
+    keys: ProjectKeys, now: datetime, names: Iterable[str], revoked: Sequence[Signature] = ()
+) -> None:
+    """The .auth files of these variables, signed now; none for an empty one, which firmware would refuse."""
     contents = {**keys.variables(), "dbx": signature_lists(revoked, keys.owner)}
-    for name, content in contents.items():
-        if not content:
-            continue
-        signer = SIGNED_BY[name]
-        signed = authenticated(name, content, now, keys.certificate(signer), keys.private(signer))
-        _replace(keys.directory / f"{name}.auth", signed)
+    for name in names:
+        if contents[name]:
+            signer = SIGNED_BY[name]
+            signed = authenticated(name, contents[name], now, keys.certificate(signer), keys.private(signer))
+            _replace(keys.directory / f"{name}.auth", signed)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -220,34 +228,35 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def rotate(keys: ProjectKeys, which: str, now: datetime) -> Path:
-    """Put a new key in the place of one; the old pair goes to earlier/, and is believed as before.
+    """Put a new key in the place of one, whose public half stays beside it (WHICH-ID), still believed.
 
-    Returns the old public half's new place.
+    Its private half goes to earlier/. Returns the old public half's new place.
     """
-    public = f"{which}.pem" if which == "release" else f"{which}.crt"
-    earlier = keys.directory / "earlier"
+    public = "release.pem" if which == "release" else f"{which}.crt"
+    earlier = keys.directory / EARLIER
     earlier.mkdir(mode=0o700, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=keys.directory, prefix=".new-"))
     try:
         if which == "release":
-            old = keys.release.id
+            kept = f"{which}-{keys.release.id[:16]}"
             make_release_key(work)
         else:
-            old = fingerprint(keys.certificate(which))
-            make_certificate(work, which, _called(keys.certificate(which), which), now)
-        kept = f"{which}-{old[:16]}"
+            old = keys.certificate(which)
+            kept = f"{which}-{fingerprint(old)[:16]}"
+            make_certificate(work, which, _called(old, which), now)
         if which == "PK":
             _hand_over_platform(keys, work, earlier / f"{kept}.auth", now)
-        for name in (f"{which}.key", public):
-            path = keys.directory / name
-            if path.exists():
-                shutil.copy2(path, earlier / f"{kept}{path.suffix}")
+        place = keys.directory / f"{kept}{Path(public).suffix}"
+        shutil.copy2(keys.directory / public, place)
+        # where the old private half is kept elsewhere, there is none here
+        if (keys.directory / f"{which}.key").exists():
+            shutil.copy2(keys.directory / f"{which}.key", earlier / f"{kept}.key")
         for name in (f"{which}.key", public):
             os.replace(work / name, keys.directory / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    write_variables(keys, now, keys.revoked())
-    return earlier / f"{kept}{Path(public).suffix}"
+    write_variables(keys, now, CHANGED_WITH.get(which, ()), keys.revoked())
+    return place
 
 
 def _hand_over_platform(keys: ProjectKeys, new: Path, out: Path, now: datetime) -> None:
@@ -289,8 +298,40 @@ def revoke(keys: ProjectKeys, signature: Signature, now: datetime) -> bool:
     before = keys.revoked()
     if signature in before:
         return False
-    write_variables(keys, now, (*before, signature))
+    write_variables(keys, now, ("dbx",), (*before, signature))
     return True
+
+
+def revoke_key(keys: ProjectKeys, public: Path, now: datetime) -> None:
+    """Refuse what a key has signed: db's certificates go to dbx, and the public half to revoked/.
+
+    The key in use is refused here: it has to be replaced first.
+    """
+    if public.name in {f"{name}.crt" for name in CERTIFICATES} | {"release.pem"}:
+        raise ColvertError(
+            Code.USAGE,
+            "this key is in use",
+            where=Location(str(public)),
+            hint=f"colvert keys rotate {keys.directory} {public.stem}, then revoke the old one",
+        )
+    data = _content(public)
+    if public.suffix == ".crt":
+        read_certificate(public)
+    else:
+        read_public(data, Location(str(public)))
+    (keys.directory / REVOKED).mkdir(exist_ok=True)
+    _replace(keys.directory / REVOKED / public.name, data)
+    (keys.directory / public.name).unlink(missing_ok=True)
+    if public.name.startswith("db-"):
+        revoke(keys, Signature.certificate(read_certificate(keys.directory / REVOKED / public.name)), now)
+        write_variables(keys, now, ("db",))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, "public half of a key") from error
 
 
 def development_keys(state: Path, now: datetime) -> ProjectKeys:

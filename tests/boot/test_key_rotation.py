@@ -74,7 +74,12 @@ def fleet(packages: Mapping[str, object]) -> Iterator[Fleet]:
         for file in (build_images(session, ("qemu",), out) / "update").glob("*.zst"):
             shutil.copyfile(file, root / file.name)
     with serve_site(root) as site:
-        yield Fleet(out, site, signer(kept.with_suffix(".key")), signer(keys.directory / "release.key"))
+        yield Fleet(
+            out,
+            site,
+            signer(keys.directory / "earlier" / kept.with_suffix(".key").name),
+            signer(keys.directory / "release.key"),
+        )
     shutil.rmtree(place)
 
 

@@ -35,6 +35,7 @@ from builder.release.project_keys import (
     development_keys,
     read_certificate,
     revoke,
+    revoke_key,
     rotate,
 )
 
@@ -123,10 +124,12 @@ def test_a_rotated_key_leaves_the_earlier_certificate_believed(keys: ProjectKeys
     assert keys.certificate(name) != old
     assert keys.private(name).public_key() == keys.certificate(name).public_key()
     assert keys.private(name).public_key() != old_private.public_key()
-    assert kept.parent == keys.directory / "earlier"
+    # a trust root knows NAME-ANY.crt as one more NAME
+    assert kept.parent == keys.directory and kept.name.startswith(f"{name}-")
+    assert (keys.directory / "earlier" / kept.with_suffix(".key").name).is_file()
     assert read_certificate(kept) == old
     assert keys.certificates(name) == (keys.certificate(name), old)
-    assert names(keys) == PRIVATE | PUBLIC | {"earlier"}
+    assert names(keys) == PRIVATE | PUBLIC | {"earlier", kept.name}
 
 
 def test_db_has_both_certificates_after_rotation(keys: ProjectKeys) -> None:
@@ -141,9 +144,10 @@ def test_a_new_platform_key_comes_signed_by_the_old_one_too(keys: ProjectKeys) -
     old = keys.certificate("PK")
     kept = rotate(keys, "PK", NOW + timedelta(days=1))
     assert signed_by(keys.directory / "PK.auth", "PK", keys.certificate("PK"))
-    assert signed_by(kept.with_suffix(".auth"), "PK", old)
+    handed_over = keys.directory / "earlier" / kept.with_suffix(".auth").name
+    assert signed_by(handed_over, "PK", old)
     # a machine has one owner
-    for path in (keys.directory / "PK.auth", kept.with_suffix(".auth")):
+    for path in (keys.directory / "PK.auth", handed_over):
         assert read_signatures(content_of(path.read_bytes())) == (
             Signature.certificate(keys.certificate("PK")),
         )
@@ -166,6 +170,42 @@ def test_revoking_adds_and_never_takes_away(keys: ProjectKeys) -> None:
     rotate(keys, "KEK", NOW + timedelta(seconds=3))
     assert keys.revoked() == (DIGEST, certificate)
     assert signed_by(keys.directory / "dbx.auth", "dbx", keys.certificate("KEK"))
+
+
+def test_a_revoked_key_leaves_db_and_comes_into_dbx(keys: ProjectKeys) -> None:
+    old = keys.certificate("db")
+    kept = rotate(keys, "db", NOW + timedelta(days=1))
+    revoke_key(keys, kept, NOW + timedelta(days=2))
+    assert keys.revoked() == (Signature.certificate(old),)
+    assert keys.certificates("db") == (keys.certificate("db"),)
+    held = read_signatures(content_of((keys.directory / "db.auth").read_bytes()))
+    assert held == (Signature.certificate(keys.certificate("db")),)
+    assert read_certificate(keys.directory / "revoked" / kept.name) == old
+
+
+def test_a_revoked_release_key_changes_no_firmware(keys: ProjectKeys) -> None:
+    kept = rotate(keys, "release", NOW)
+    revoke_key(keys, kept, NOW)
+    assert (keys.directory / "revoked" / kept.name).is_file()
+    assert not kept.exists()
+    assert keys.revoked() == ()
+
+
+@pytest.mark.parametrize("name", ["db.crt", "release.pem"])
+def test_the_key_in_use_cannot_be_revoked(keys: ProjectKeys, name: str) -> None:
+    with pytest.raises(ColvertError) as caught:
+        revoke_key(keys, keys.directory / name, NOW)
+    assert caught.value.code is Code.USAGE
+    assert (keys.directory / name).exists()
+
+
+def test_revoking_needs_no_platform_key(keys: ProjectKeys) -> None:
+    before = (keys.directory / "KEK.auth").read_bytes()
+    (keys.directory / "PK.key").unlink()
+    revoke(keys, DIGEST, NOW + timedelta(days=1))
+    rotate(keys, "db", NOW + timedelta(days=2))
+    assert (keys.directory / "KEK.auth").read_bytes() == before
+    assert keys.revoked() == (DIGEST,)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 20, b"\xff" * 200])
@@ -206,14 +246,17 @@ def test_the_commands(tmp_path: Path, keys: ProjectKeys) -> None:
     new = ProjectKeys(tmp_path / "new")
     assert new.certificate("db").subject.rfc4514_string() == "CN=New db"
     call("rotate", new.directory, "db")
-    [old] = (new.directory / "earlier").glob("db-*.crt")
-    call("revoke", new.directory, "--certificate", old)
+    [old] = new.directory.glob("db-*.crt")
+    call("revoke", new.directory, "--key", old)
     told = json.loads(call("show", new.directory, "--json"))
-    assert [line["key"] for line in told] == ["PK", "KEK", "db", "db", "verity", "release", "dbx"]
+    assert [line["key"] for line in told] == ["PK", "KEK", "db", "verity", "release", "dbx"]
     assert CliRunner().invoke(cli, ["keys", "create", str(new.directory)]).exit_code == 2
     assert CliRunner().invoke(cli, ["keys", "revoke", str(new.directory)]).exit_code == 2
     assert (
-        CliRunner().invoke(cli, ["keys", "revoke", str(new.directory), "--program", str(old)]).exit_code == 2
+        CliRunner()
+        .invoke(cli, ["keys", "revoke", str(new.directory), "--program", str(new.directory / "db.crt")])
+        .exit_code
+        == 2
     )
 
 
