@@ -34,8 +34,6 @@ def newest(out: Path) -> Path:
 def firmware_variables(host: Host, keys: Path | None, *, wanted: bool) -> Iterator[Path | None]:
     """A file with the variables of a firmware that has the keys enrolled; nothing where it is not wanted."""
     if not wanted:
-        if keys is not None:
-            raise ColvertError(Code.USAGE, "--keys without --secure-boot means nothing")
         yield None
         return
     project = ProjectKeys(keys) if keys else development_keys(host.checkout_state, utc_now())
@@ -100,6 +98,8 @@ def cli(
       colvert run --persist work --forward 8080:80
     """
     with exit_codes():
+        if keys is not None and not secure_boot:
+            raise ColvertError(Code.USAGE, "--keys means nothing without it", hint="--secure-boot")
         place = open_home(home)
         sdk = ensure_sdk(place, Events())
         host = Host(sdk.root, place.root / "machines", Path(".colvert").absolute())

@@ -46,8 +46,15 @@ class BootFiles:
             "loader/loader.conf": conf,
             "startup.nsh": startup,
             f"EFI/Linux/{self.uki_name}": self.uki,
-            **{f"{KEYS}/{name}": path for name, path in self.keys.items()},
+            **{f"{KEYS}/{name}": _public_copy(path, work / name) for name, path in self.keys.items()},
         }
+
+
+def _public_copy(source: Path, target: Path) -> Path:
+    """A directory of keys is closed to who runs the tools; these files are for everyone."""
+    target.write_bytes(source.read_bytes())
+    target.chmod(0o644)
+    return target
 
 
 def make_esp(boot: BootFiles, out: Path, *, sdk_root: Path, size: int, epoch: int, identity: str) -> Path:
