@@ -10,7 +10,7 @@ import click
 from builder.cli.common import exit_codes
 from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import Signature
-from builder.release import project_keys
+from builder.release import project_keys, rotation
 from builder.release.project_keys import CERTIFICATES, ProjectKeys, utc_now
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
@@ -52,7 +52,7 @@ def show(directory: Path, as_json: bool) -> None:
 def rotate(directory: Path, key: str) -> None:
     """Put a new key in the place of KEY; what the old one signed stays believed."""
     with exit_codes():
-        kept = project_keys.rotate(ProjectKeys(directory), key, utc_now())
+        kept = rotation.rotate(ProjectKeys(directory), key, utc_now())
         click.echo(f"{directory}: a new {key}; the old one is {kept}")
 
 
@@ -67,8 +67,8 @@ def revoke(directory: Path, program: Path | None, key: Path | None) -> None:
             raise click.UsageError("one of --program and --key is wanted")
         keys, now = ProjectKeys(directory), utc_now()
         if program is not None:
-            project_keys.revoke(keys, Signature.digest(authenticode_digest(program)), now)
+            rotation.revoke(keys, Signature.digest(authenticode_digest(program)), now)
             click.echo(f"{directory / 'dbx.auth'}: it refuses {program}")
         elif key is not None:
-            project_keys.revoke_key(keys, key, now)
+            rotation.revoke_key(keys, key, now)
             click.echo(f"{directory}: {key.name} is among the revoked keys")

@@ -52,13 +52,6 @@ RELEASE = "signs the update index and the release index (DSSE)"
 # who signs each variable of the firmware
 SIGNED_BY: Mapping[str, str] = {"PK": "PK", "KEK": "PK", "db": "KEK", "dbx": "KEK"}
 RSA_BITS = 2048
-# the variables that change with a key, and have to be signed again
-CHANGED_WITH: Mapping[str, tuple[str, ...]] = {
-    "PK": ("PK", "KEK"),
-    "KEK": ("KEK", "db", "dbx"),
-    "db": ("db",),
-}
-EARLIER, REVOKED = "earlier", "revoked"
 # firmware and kernel look at no expiry: a certificate that outlives its machines says so openly
 VALID = timedelta(days=365 * 30)
 _OWNERS = uuid.uuid5(uuid.NAMESPACE_DNS, "keys.colvert")
@@ -81,9 +74,9 @@ class ProjectKeys:
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
-            raise _unusable(path, "private key (PEM, PKCS#8, no password)") from error
+            raise unusable(path, "private key (PEM, PKCS#8, no password)") from error
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise _unusable(path, "RSA key")
+            raise unusable(path, "RSA key")
         return key
 
     @property
@@ -93,7 +86,7 @@ class ProjectKeys:
         try:
             return read_public(path.read_bytes(), Location(str(path)))
         except OSError as error:
-            raise _unusable(path, "public key (PEM)") from error
+            raise unusable(path, "public key (PEM)") from error
 
     def certificates(self, name: str) -> tuple[x509.Certificate, ...]:
         """The certificates of a variable: the present one and, beside it, those of earlier keys."""
@@ -116,7 +109,7 @@ class ProjectKeys:
         try:
             return read_signatures(content_of(path.read_bytes())) if path.exists() else ()
         except ValueError as error:
-            raise _unusable(path, "signed variable of UEFI") from error
+            raise unusable(path, "signed variable of UEFI") from error
 
     @property
     def owner(self) -> uuid.UUID:
@@ -134,7 +127,7 @@ def read_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise _unusable(path, "certificate (PEM)") from error
+        raise unusable(path, "certificate (PEM)") from error
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
@@ -218,57 +211,13 @@ def write_variables(
         if contents[name]:
             signer = SIGNED_BY[name]
             signed = authenticated(name, contents[name], now, keys.certificate(signer), keys.private(signer))
-            _replace(keys.directory / f"{name}.auth", signed)
+            replace_file(keys.directory / f"{name}.auth", signed)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     new.write_bytes(content)
     os.replace(new, path)
-
-
-def rotate(keys: ProjectKeys, which: str, now: datetime) -> Path:
-    """Put a new key in the place of one, whose public half stays beside it (WHICH-ID), still believed.
-
-    Its private half goes to earlier/. Returns the old public half's new place.
-    """
-    public = "release.pem" if which == "release" else f"{which}.crt"
-    earlier = keys.directory / EARLIER
-    earlier.mkdir(mode=0o700, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=keys.directory, prefix=".new-"))
-    try:
-        if which == "release":
-            kept = f"{which}-{keys.release.id[:16]}"
-            make_release_key(work)
-        else:
-            old = keys.certificate(which)
-            kept = f"{which}-{fingerprint(old)[:16]}"
-            make_certificate(work, which, _called(old, which), now)
-        if which == "PK":
-            _hand_over_platform(keys, work, earlier / f"{kept}.auth", now)
-        place = keys.directory / f"{kept}{Path(public).suffix}"
-        shutil.copy2(keys.directory / public, place)
-        # where the old private half is kept elsewhere, there is none here
-        if (keys.directory / f"{which}.key").exists():
-            shutil.copy2(keys.directory / f"{which}.key", earlier / f"{kept}.key")
-        for name in (f"{which}.key", public):
-            os.replace(work / name, keys.directory / name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    write_variables(keys, now, CHANGED_WITH.get(which, ()), keys.revoked())
-    return place
-
-
-def _hand_over_platform(keys: ProjectKeys, new: Path, out: Path, now: datetime) -> None:
-    """The .auth file that puts a new PK into machines that have the old one, whose key has to sign it."""
-    content = signature_lists([Signature.certificate(read_certificate(new / "PK.crt"))], keys.owner)
-    out.write_bytes(authenticated("PK", content, now, keys.certificate("PK"), keys.private("PK")))
-
-
-def _called(certificate: x509.Certificate, which: str) -> str:
-    """The project's name in a certificate."""
-    name = str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-    return name.removesuffix(f" {which}")
 
 
 class Line(NamedTuple):
@@ -287,51 +236,13 @@ def describe(keys: ProjectKeys) -> list[Line]:
         lines.append(Line(name, fingerprint(present), purpose))
         lines += [Line(name, fingerprint(one), "an earlier one") for one in earlier]
     lines.append(Line("release", keys.release.id, RELEASE))
+    for path in sorted(keys.directory.glob("release-*.pem")):
+        earlier_key = read_public(path.read_bytes(), Location(str(path)))
+        lines.append(Line("release", earlier_key.id, "an earlier one"))
     for one in keys.revoked():
         digest = hashlib.sha256(one.data).hexdigest() if one.type == X509 else one.data.hex()
         lines.append(Line("dbx", digest, "a certificate" if one.type == X509 else "a program"))
     return lines
-
-
-def revoke(keys: ProjectKeys, signature: Signature, now: datetime) -> bool:
-    """Add an entry to dbx.auth; False where it is there already."""
-    before = keys.revoked()
-    if signature in before:
-        return False
-    write_variables(keys, now, ("dbx",), (*before, signature))
-    return True
-
-
-def revoke_key(keys: ProjectKeys, public: Path, now: datetime) -> None:
-    """Refuse what a key has signed: db's certificates go to dbx, and the public half to revoked/.
-
-    The key in use is refused here: it has to be replaced first.
-    """
-    if public.name in {f"{name}.crt" for name in CERTIFICATES} | {"release.pem"}:
-        raise ColvertError(
-            Code.USAGE,
-            "this key is in use",
-            where=Location(str(public)),
-            hint=f"colvert keys rotate {keys.directory} {public.stem}, then revoke the old one",
-        )
-    data = _content(public)
-    if public.suffix == ".crt":
-        read_certificate(public)
-    else:
-        read_public(data, Location(str(public)))
-    (keys.directory / REVOKED).mkdir(exist_ok=True)
-    _replace(keys.directory / REVOKED / public.name, data)
-    (keys.directory / public.name).unlink(missing_ok=True)
-    if public.name.startswith("db-"):
-        revoke(keys, Signature.certificate(read_certificate(keys.directory / REVOKED / public.name)), now)
-        write_variables(keys, now, ("db",))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unusable(path, "public half of a key") from error
 
 
 def development_keys(state: Path, now: datetime) -> ProjectKeys:
@@ -348,7 +259,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _unusable(path: Path, what: str) -> ColvertError:
+def unusable(path: Path, what: str) -> ColvertError:
     return ColvertError(
         Code.USAGE,
         f"this is no {what}",

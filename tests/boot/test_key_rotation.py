@@ -24,7 +24,8 @@ from builder.release.delta import SIGNED, UNSIGNED
 from builder.release.dsse import sign
 from builder.release.index import PAYLOAD_TYPE
 from builder.release.keys import Signer
-from builder.release.project_keys import create, rotate, utc_now
+from builder.release.project_keys import create, utc_now
+from builder.release.rotation import rotate
 from builder.stages.image import build_images
 from builder.stages.session import Request, open_session
 from tests.boot.test_update import Client

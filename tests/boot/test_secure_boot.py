@@ -22,7 +22,8 @@ from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import boot
 from builder.machine.qemu import Firmware, Forward, MachineSpec
-from builder.release.project_keys import ProjectKeys, create, revoke, utc_now
+from builder.release.project_keys import ProjectKeys, create, utc_now
+from builder.release.rotation import revoke
 from tests.booted import BOOT_SECONDS, Booted, let_in, up
 from tests.releases import Variant
 from tests.signed import (

@@ -16,7 +16,8 @@ from builder.formats.gpt import ALIGNMENT
 from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import ATTRIBUTES, VENDORS, Signature
 from builder.formats.tools import bench
-from builder.release.project_keys import SIGNED_BY, ProjectKeys, create, revoke, utc_now
+from builder.release.project_keys import SIGNED_BY, ProjectKeys, create, utc_now
+from builder.release.rotation import revoke
 from builder.sandbox.sdk import Sdk
 from tests.releases import Variant
 from tests.signed import sign

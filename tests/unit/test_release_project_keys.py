@@ -34,10 +34,8 @@ from builder.release.project_keys import (
     create,
     development_keys,
     read_certificate,
-    revoke,
-    revoke_key,
-    rotate,
 )
+from builder.release.rotation import revoke, revoke_key, rotate
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PRIVATE = {"PK.key", "KEK.key", "db.key", "verity.key", "release.key"}
@@ -246,10 +244,11 @@ def test_the_commands(tmp_path: Path, keys: ProjectKeys) -> None:
     new = ProjectKeys(tmp_path / "new")
     assert new.certificate("db").subject.rfc4514_string() == "CN=New db"
     call("rotate", new.directory, "db")
+    call("rotate", new.directory, "release")
     [old] = new.directory.glob("db-*.crt")
     call("revoke", new.directory, "--key", old)
     told = json.loads(call("show", new.directory, "--json"))
-    assert [line["key"] for line in told] == ["PK", "KEK", "db", "verity", "release", "dbx"]
+    assert [line["key"] for line in told] == ["PK", "KEK", "db", "verity", "release", "release", "dbx"]
     assert CliRunner().invoke(cli, ["keys", "create", str(new.directory)]).exit_code == 2
     assert CliRunner().invoke(cli, ["keys", "revoke", str(new.directory)]).exit_code == 2
     assert (
