@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from builder.formats.pe_digest import authenticode_digest
-from builder.formats.signature_list import Signature, read_signatures
+from builder.formats.signature_list import ATTRIBUTES, VENDORS, Signature, read_signatures
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import boot
 from builder.machine.qemu import Firmware, Forward, MachineSpec
 from builder.release.project_keys import ProjectKeys, create, utc_now
-from builder.release.rotation import revoke
+from builder.release.rotation import revoke, rotate
 from tests.booted import BOOT_SECONDS, Booted, let_in, up
 from tests.releases import Variant
 from tests.signed import (
@@ -248,6 +248,40 @@ def test_a_machine_without_keys_enrols_them_at_first_boot(place: Place) -> None:
         found = read_signatures(booted.guest.read(DB)[4:])
         assert found == (Signature.certificate(place.keys.certificate("db")),)
         assert running.resets() == 1
+
+
+def take(booted: Booted, name: str, auth: Path) -> bool:
+    """Whether the firmware of a running machine takes a .auth file."""
+    variable = f"/sys/firmware/efi/efivars/{name}-{VENDORS[name]}"
+    # attributes and content in one write, as efivarfs wants it
+    booted.guest.write("/tmp/variable", struct.pack("<I", ATTRIBUTES) + auth.read_bytes())
+    booted.guest.attempt(f"chattr -i {variable}")
+    return booted.guest.attempt(f"dd if=/tmp/variable of={variable} bs=1M").returncode == 0
+
+
+@pytest.mark.long
+def test_a_running_machine_takes_what_its_own_keys_have_signed(place: Place) -> None:
+    """A db with a second certificate, then a dbx that has the machine's own UKI in it."""
+    ours, theirs = (
+        ProjectKeys(Path(shutil.copytree(keys.directory, place.folder() / "keys")))
+        for keys in (place.keys, place.foreign)
+    )
+    uki = place.signed(place.uki())
+    for keys in (ours, theirs):
+        rotate(keys, "db", utc_now())
+        revoke(keys, Signature.digest(authenticode_digest(uki)), utc_now())
+    with up(place.spec(place.disk(uki)), place.host) as booted:
+        for name in ("db", "dbx", "KEK", "PK"):
+            assert not take(booted, name, theirs.directory / f"{name}.auth")
+        assert take(booted, "db", ours.directory / "db.auth")
+        found = read_signatures(booted.guest.read(DB)[4:])
+        assert found == tuple(map(Signature.certificate, ours.certificates("db")))
+        assert len(found) == 2
+        assert take(booted, "dbx", ours.directory / "dbx.auth")
+        position = booted.running.console.position()
+        booted.guest.attempt("systemctl reboot")
+        booted.running.wait_for(LOADER_SAYS, BOOT_SECONDS, after=position)
+        assert "Linux version" not in booted.running.console.text(position)
 
 
 def with_signature(place: Place, keys: ProjectKeys) -> Place:
