@@ -25,6 +25,7 @@ COMMANDS = {
     "digest": ("digest", "Fetch a package's sources and write its Manifest."),
     "sdk": ("sdk", "Make, show and enter the SDK."),
     "store": ("store", "Look after the store."),
+    "keys": ("keys", "Make and look after a project's keys."),
     "doctor": ("doctor", "Check that this machine can build."),
     "man": ("man", "Write the manual pages."),
 }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -12,7 +15,9 @@ from builder.errors import Code, ColvertError
 from builder.machine.files import Host
 from builder.machine.qemu import Forward
 from builder.machine.session import RunOptions, run_image
+from builder.machine.variables import empty_variables, enrolled
 from builder.pipeline.events import Events
+from builder.release.project_keys import ProjectKeys, development_keys, utc_now
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import ensure_sdk
 
@@ -25,6 +30,19 @@ def newest(out: Path) -> Path:
     return found[-1]
 
 
+@contextmanager
+def firmware_variables(host: Host, keys: Path | None, *, wanted: bool) -> Iterator[Path | None]:
+    """A file with the variables of a firmware that has the keys enrolled; nothing where it is not wanted."""
+    if not wanted:
+        yield None
+        return
+    project = ProjectKeys(keys) if keys else development_keys(host.checkout_state, utc_now())
+    with TemporaryDirectory(prefix="colvert-firmware-") as place:
+        path = Path(place, "vars.fd")
+        path.write_bytes(enrolled(empty_variables(host.sdk), project.variables()))
+        yield path
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("image", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.argument("command", nargs=-1)
@@ -35,6 +53,8 @@ def newest(out: Path) -> Path:
 @click.option("--memory", type=click.IntRange(128), default=1024, show_default=True, help="MiB.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--screenshot", type=click.Path(path_type=Path), help="Write the screen as PNG once it is up.")
+@click.option("--secure-boot", is_flag=True, help="Start only what the keys of --keys have signed.")
+@click.option("--keys", type=click.Path(path_type=Path), help="A project's keys [the checkout's own].")
 @click.option("--persist", metavar="NAME", help="Keep the machine's disk under this name.")
 @click.option(
     "--until", type=click.Choice(["login"]), help="End at the login prompt; fail if the boot had trouble."
@@ -56,6 +76,8 @@ def cli(
     memory: int,
     cpus: int,
     screenshot: Path | None,
+    secure_boot: bool,
+    keys: Path | None,
     persist: str | None,
     until: str | None,
     timeout: float,
@@ -72,23 +94,28 @@ def cli(
       colvert run
       colvert run --ssh
       colvert run --ssh out/1.0/qemu/colvert.qcow2 systemctl status
+      colvert run --secure-boot --keys /media/keys
       colvert run --persist work --forward 8080:80
     """
     with exit_codes():
+        if keys is not None and not secure_boot:
+            raise ColvertError(Code.USAGE, "--keys means nothing without it", hint="--secure-boot")
         place = open_home(home)
         sdk = ensure_sdk(place, Events())
         host = Host(sdk.root, place.root / "machines", Path(".colvert").absolute())
-        options = RunOptions(
-            image=image or newest(out),
-            ssh=ssh,
-            command=command,
-            forwards=tuple(Forward.parse(text) for text in forwards),
-            memory=memory,
-            cpus=cpus,
-            screenshot=screenshot,
-            persist=persist,
-            console=until is None and not ssh and sys.stdin.isatty(),
-            until_login=until == "login",
-            timeout=timeout,
-        )
-        sys.exit(run_image(options, host, lambda text: click.echo(text, err=True)))
+        with firmware_variables(host, keys, wanted=secure_boot) as variables:
+            options = RunOptions(
+                image=image or newest(out),
+                ssh=ssh,
+                command=command,
+                forwards=tuple(Forward.parse(text) for text in forwards),
+                memory=memory,
+                cpus=cpus,
+                screenshot=screenshot,
+                secure_boot=variables,
+                persist=persist,
+                console=until is None and not ssh and sys.stdin.isatty(),
+                until_login=until == "login",
+                timeout=timeout,
+            )
+            sys.exit(run_image(options, host, lambda text: click.echo(text, err=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,10 @@ from builder.formats.tools import Bench, bench
 
 # Shown for no time at all; a key held while it starts still brings the menu.
 LOADER_CONF = "timeout 0\nconsole-mode keep\n"
+# A machine whose firmware has no keys takes those of loader/keys/auto and restarts; on a physical one
+# there are 15 seconds to say no. One that has keys already is left alone (systemd-boot(7)).
+ENROLL = "secure-boot-enroll force\n"
+KEYS = "loader/keys/auto"
 # A loader that cannot start an entry returns to the firmware, which may have nothing left but its shell.
 # The shell runs this: the attempt was counted, and the loader takes another entry in the end.
 STARTUP = "@echo -off\r\nreset\r\n"
@@ -26,11 +30,14 @@ class BootFiles:
     uki: Path
     uki_name: str
     loader_conf: str = LOADER_CONF
+    # PK.auth and so on, to be enrolled
+    keys: Mapping[str, Path] = field(default_factory=dict)
 
     def files(self, work: Path) -> dict[str, Path]:
         """Path on the ESP -> file that goes there."""
         conf, startup = work / "loader.conf", work / "startup.nsh"
-        for path, text in ((conf, self.loader_conf), (startup, STARTUP)):
+        settings = self.loader_conf + (ENROLL if self.keys else "")
+        for path, text in ((conf, settings), (startup, STARTUP)):
             path.write_text(text, newline="")
             path.chmod(0o644)
         return {
@@ -39,7 +46,15 @@ class BootFiles:
             "loader/loader.conf": conf,
             "startup.nsh": startup,
             f"EFI/Linux/{self.uki_name}": self.uki,
+            **{f"{KEYS}/{name}": _public_copy(path, work / name) for name, path in self.keys.items()},
         }
+
+
+def _public_copy(source: Path, target: Path) -> Path:
+    """A directory of keys is closed to who runs the tools; these files are for everyone."""
+    target.write_bytes(source.read_bytes())
+    target.chmod(0o644)
+    return target
 
 
 def make_esp(boot: BootFiles, out: Path, *, sdk_root: Path, size: int, epoch: int, identity: str) -> Path:

@@ -14,7 +14,7 @@ from builder.machine.console import plain
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import LOGIN_SECONDS, Running, boot
-from builder.machine.qemu import SSH_PORT, Forward, MachineSpec
+from builder.machine.qemu import SSH_PORT, Firmware, Forward, MachineSpec
 from builder.machine.qmp import CONNECT_SECONDS, connect
 from builder.sandbox.run import run_terminal
 
@@ -34,6 +34,8 @@ class RunOptions:
     forwards: tuple[Forward, ...] = ()
     memory: int = 1024
     cpus: int = 2
+    # variables of a firmware that enforces Secure Boot
+    secure_boot: Path | None = None
     # write the screen's picture once the guest is up
     screenshot: Path | None = None
     # the name of a machine that is kept, None for a throw-away one
@@ -56,6 +58,7 @@ class RunOptions:
             forwards=forwards,
             credentials=ssh_credentials(host.key()) if self.ssh else {},
             display=self.screenshot is not None,
+            firmware=Firmware.secure(self.secure_boot) if self.secure_boot else Firmware(),
         )
 
 

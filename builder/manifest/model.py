@@ -279,6 +279,16 @@ class Keys(_Part):
     """Signs the boot loader and the UKI."""
     release: Name = "development"
     """Signs the release index."""
+    enroll: tuple[SourceFile, ...] = ()
+    """PK.auth, KEK.auth, db.auth (and dbx.auth), which machines without keys take at first boot."""
+
+    @model_validator(mode="after")
+    def _enrolled_whole(self) -> Keys:
+        names = sorted(source.path.name for source in self.enroll)
+        needed = ["KEK.auth", "PK.auth", "db.auth"]
+        if names and names not in (needed, sorted([*needed, "dbx.auth"])):
+            raise ValueError("`enroll` needs PK.auth, KEK.auth, db.auth and, where there is one, dbx.auth")
+        return self
 
 
 class Licences(_Part):

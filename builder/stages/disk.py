@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from uuid import UUID
 
 from builder.errors import Code, ColvertError
@@ -16,6 +17,7 @@ from builder.formats.oem import make_oem
 from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
 from builder.formats.verity import make_verity
 from builder.manifest.model import Usr
+from builder.pipeline.key import digest_file
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
 from builder.stages.portage.config import PACKAGE_EPOCH
@@ -119,15 +121,23 @@ class Disks(Trees):
             "tree": self.tree.digest,
             "manifest": self.session.loaded.manifest.part_json("id", "disk"),
             "epoch": str(self.session.loaded.epoch),
+            **{f"enroll:{name}": digest_file(path) for name, path in self._enrolled().items()},
         }
         return self.stage("disk", inputs, (self.tree, self.usr, self.uki), self._make_disk)
+
+    def _enrolled(self) -> dict[str, Path]:
+        """The keys that machines take at first boot, where the manifest says so."""
+        return {source.path.name: source.path for source in self.session.loaded.manifest.keys.enroll}
 
     def _make_disk(self, work: Work) -> None:
         loaded, root = self.session.loaded, self.session.sdk.root
         name, version, sizes = loaded.manifest.id, loaded.version, loaded.manifest.disk
         identity = f"{name} {version}"
         boot = BootFiles(
-            self.tree.out / "tree" / LOADER, self.uki.out / "uki.efi", f"{name}_{version}+{TRIES}.efi"
+            self.tree.out / "tree" / LOADER,
+            self.uki.out / "uki.efi",
+            f"{name}_{version}+{TRIES}.efi",
+            keys=self._enrolled(),
         )
         work.phase("ESP")
         esp = make_esp(

@@ -56,6 +56,14 @@ def test_unknown_options_are_exit_2() -> None:
     assert CliRunner().invoke(cli, ["build", "--no-such-option"]).exit_code == 2
 
 
+def test_keys_without_secure_boot_are_exit_2(tmp_path: Path) -> None:
+    words = ["run", "--keys", str(tmp_path), "--home", str(tmp_path / "home")]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert "--secure-boot" in result.output
+    assert not (tmp_path / "home").exists()
+
+
 def test_manual_pages_are_written_for_every_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["man", str(tmp_path)])
     assert result.exit_code == 0, result.output

@@ -112,3 +112,17 @@ def test_a_window_is_a_calendar_expression_and_a_span() -> None:
     }
     made = manifest(update=update).update
     assert (made.window_start, made.window_length, made.rate) == ("Sun *-*-* 03:00", "1h 30min", 2 * MIB)
+
+
+def test_keys_are_enrolled_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    def enrolled(*names: str) -> int:
+        for name in names:
+            (tmp_path / name).write_text("key")
+        return len(manifest(keys={"enroll": [str(tmp_path / name) for name in names]}).keys.enroll)
+
+    assert enrolled() == 0
+    assert enrolled("PK.auth", "db.auth", "KEK.auth") == 3
+    assert enrolled("PK.auth", "dbx.auth", "db.auth", "KEK.auth") == 4
+    for names in (("db.auth", "KEK.auth"), ("PK.auth", "db.auth", "KEK.auth", "PK.key")):
+        with pytest.raises(ValidationError):
+            enrolled(*names)
