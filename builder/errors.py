@@ -39,6 +39,8 @@ class Code(StrEnum):
     BUSY = "input.busy"
     NOT_BUILT = "input.not-built"
     RELEASE_INVALID = "input.release-invalid"
+    SIGNATURE_INVALID = "input.signature-invalid"
+    POLICY = "input.policy"
     FETCH_FAILED = "build.fetch-failed"
     WRONG_DIGEST = "build.wrong-digest"
     COMMAND_FAILED = "build.command-failed"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError, Exit
-from builder.manifest import LoadedManifest, load
+from builder.manifest.load import LoadedManifest, load
 from builder.manifest.load import DEFAULT
 
 HEAD = "id: test\nname: Test\nversion: 1.0\nepoch: 1700000000\n"
