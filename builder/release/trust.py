@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from builder.errors import Code, ColvertError, Location
@@ -59,6 +60,11 @@ class Trust:
     @property
     def _left(self) -> list[Known]:
         return [one for one in self.known if one.key.id not in self.revoked]
+
+    def fingerprint(self, keyid: str) -> str:
+        """SHA-256 of the certificate of a key."""
+        found = next(one.certificate for one in self._left if one.certificate and one.key.id == keyid)
+        return found.fingerprint(SHA256()).hex()
 
     def check(self, item: Item, signature: Signature) -> None:
         """Refuse a signature that is not by a key that the item wants."""

@@ -9,11 +9,15 @@ from functools import cached_property
 from pathlib import Path
 
 from builder.formats.content import Packed, pack
+from builder.pipeline.lock import held
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
+from builder.release.attach import LOCK
+from builder.release.contents import BOOT
 from builder.stages.outputs import deliver
 from builder.stages.session import Session
+from builder.stages.signing import begin_signing
 from builder.stages.targets import check_settings, choose
 from builder.stages.update import Updates, check_update
 
@@ -27,17 +31,23 @@ def build_images(
     earlier = check_update(session, deltas_from)
     image = Image(session, session.build_packages(), earlier)
     place = out / session.loaded.version
-    entries = image.platforms(platforms)
-    for platform in platforms:
-        deliver(entries[platform.name].out, place / platform.name, session.events)
-    deliver(image.update.out, place / "update", session.events)
-    image.tell_unsigned()
+    with held(place / LOCK):
+        image.deliver(platforms, place)
+        begin_signing(image, place, deltas_from)
     return place
 
 
 @dataclass
 class Image(Updates):
     """Everything after the packages, each made when it is first asked for."""
+
+    def deliver(self, platforms: Sequence[Platform], place: Path) -> None:
+        """Leave everything in `place`."""
+        entries = self.platforms(platforms)
+        for platform in platforms:
+            deliver(entries[platform.name].out, place / platform.name, self.session.events)
+        for name, entry in ((BOOT, self.boot), ("update", self.update)):
+            deliver(entry.out, place / name, self.session.events)
 
     @cached_property
     def packed(self) -> Entry:

@@ -61,6 +61,7 @@ class Session:
     locked: bool = False
     # the checkout's own directory: its keys
     state: Path = Path(".colvert")
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def sdk(self) -> Sdk:
@@ -153,6 +154,7 @@ def open_session(request: Request, events: Events) -> Session:
         cores,
         request.locked,
         request.state.absolute(),
+        dict(request.overrides),
     )
 
 
