@@ -16,7 +16,7 @@ from builder.errors import Code, ColvertError, Location
 from builder.formats.chunk import PlainChunk
 from builder.formats.content import Content, OpenFile
 from builder.formats.gpt import EMPTY
-from builder.formats.sparse import data_chunks
+from builder.formats.sparse import CHUNK, data_chunks
 from builder.formats.table import Span, partitions
 from builder.formats.tools import bench
 from builder.pipeline.key import digest_bytes, digest_file
@@ -40,11 +40,12 @@ def verify_image(image: Path, verifier: Verifier, sdk_root: Path) -> Report:
     try:
         raw = _raw(image, work, sdk_root)
         found = _update_index(verifier, index)
-        spans = partitions(_opened(raw))
+        disk = _opened(raw)
+        spans = partitions(disk)
         names = {"usr": f"{index.image_id}-usr_{index.version}",
                  "verity": f"{index.image_id}-usr-verity_{index.version}"}  # fmt: skip
         for name, label in names.items():
-            report.run(label, partial(_partition, raw, spans, label, getattr(found.parts, name)))
+            report.run(label, partial(_partition, raw, disk, spans, label, getattr(found.parts, name)))
         report.run("signature partition", partial(_signature, raw, spans, index, verifier.place))
         report.run("other slot", partial(_empty, spans))
         report.run("ESP", partial(_boot, raw, spans, index, work, sdk_root))
@@ -112,11 +113,14 @@ def _span(spans: list[Span], label: str) -> Span:
     return found[0]
 
 
-def _partition(raw: Path, spans: list[Span], label: str, part: Part) -> str:
+def _partition(raw: Path, disk: Content, spans: list[Span], label: str, part: Part) -> str:
     span = _span(spans, label)
     if _digest(_bytes(raw, span.start, part.size)) != part.sha256:
         raise ColvertError(Code.RELEASE_INVALID, "its content is not the release's")
-    if any(block.strip(b"\0") for block in _bytes(raw, span.start + part.size, span.size - part.size)):
+    end = span.start + part.size
+    # the chunk in which the content ends, and chunks with data after it
+    rest = b"".join(_bytes(raw, end, -end % CHUNK))
+    if rest.strip(b"\0") or any(end + len(rest) <= at < span.start + span.size for at in disk.chunks):
         raise ColvertError(Code.RELEASE_INVALID, "there is something behind the release's content")
     return "the release's"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.hashtree import check_tree
