@@ -105,11 +105,16 @@ class Verifier:
             raise ColvertError(Code.RELEASE_INVALID, "the envelope is not written as it was signed")
         if envelope.payload_type != payload_type:
             raise ColvertError(Code.RELEASE_INVALID, f"it holds {envelope.payload_type[:80]!r}")
-        payload = envelope.content()
-        given = {one.keyid: from_base64(one.sig) for one in envelope.signatures}
+        try:
+            payload = from_base64(envelope.payload)
+            given = {one.keyid: from_base64(one.sig) for one in envelope.signatures}
+        except ValueError as error:
+            raise ColvertError(Code.RELEASE_INVALID, f"no signed envelope: {error}") from error
         found = envelope_signers(payload_type, payload, given.values(), known)
         revoked = sorted(set(given) & self.trust.revoked)
         _enough(len(found), self.trust.policy.threshold(name), "signed by", revoked)
+        if not found <= set(given):
+            raise ColvertError(Code.SIGNATURE_INVALID, "a signature does not say whose it is")
         strangers = ", ".join(sorted(key[:16] for key in set(given) - found))
         if strangers:
             self.report.ok(f"note: also signed by {strangers}, which is no key of the trust root")
@@ -144,7 +149,7 @@ class Verifier:
         return f"Authenticode signature by {_names(self.trust.named(name), found)}"
 
     def _root_hash(self, index: Contents) -> str:
-        if (self.place / BOOT / contents.ROOT_HASH).read_text() != index.root_hash:
+        if (self.place / BOOT / contents.ROOT_HASH).read_bytes() != index.root_hash.encode():
             raise ColvertError(Code.RELEASE_INVALID, "it is another root hash than the index's")
         name = index.keys.usr
         if name == DEVELOPMENT:
