@@ -87,6 +87,8 @@ def parse_pe(data: bytes) -> Pe:
         rows = [struct.unpack_from(SECTION, data, at + SECTION_SIZE * number) for number in range(count)]
     except struct.error as error:
         raise _invalid("the headers are cut off") from error
+    if any(start + raw > len(data) for _, _, _, raw, start in rows):
+        raise _invalid("a section is cut off")
     sections = [
         (name.rstrip(b"\0").decode("ascii", "replace"), start, min(virtual, raw))
         for name, virtual, _, raw, start in rows

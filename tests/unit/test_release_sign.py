@@ -25,15 +25,7 @@ from tests.unit.signing import BLOCK, Project, hash_tree, make, private, program
 
 ALLOWED = {"asn1crypto", "cryptography", "click", "pydantic", "yaml"}
 # what those bring themselves
-THEIRS = {
-    "pydantic_core",
-    "annotated_types",
-    "typing_extensions",
-    "typing_inspection",
-    "cffi",
-    "_cffi_backend",
-    "_yaml",
-}
+THEIRS = {"pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "cffi"}
 ROOMS = {"cli", "errors", "manifest", "pipeline", "release"}
 
 
@@ -43,14 +35,15 @@ def keys(tmp_path: Path) -> Path:
 
 
 def test_the_signer_imports_little() -> None:
-    script = "import sys; before = set(sys.modules); import builder.cli.sign; print(*sorted(set(sys.modules) - before))"
+    script = "import sys; old = set(sys.modules); import builder.cli.sign; print(*(set(sys.modules) - old))"
     told = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     own = {name.split(".")[1] for name in told if name.startswith("builder.")}
     assert own == ROOMS
     assert not {"builder.cli.common", "builder.manifest.load", "builder.pipeline.store"} & set(told)
-    others = {name.split(".")[0] for name in told} - set(sys.stdlib_module_names) - {"builder"}
+    others = {name.split(".")[0] for name in told if name[0] != "_"}
+    others -= set(sys.stdlib_module_names) | {"builder", "cython_runtime"}
     assert others <= ALLOWED | THEIRS
     assert "cryptography" in others
 
@@ -153,7 +146,8 @@ def test_hash_trees(blocks: int, tmp_path: Path) -> None:
 def project(tmp_path: Path) -> Project:
     made = make(tmp_path)
     (made.keys / "policy.yaml").write_text(
-        "image_ids: [acme]\nkeys:\n  db: {items: [uki, loader]}\n  verity: {}\n  release: {}\nstate: signed.json\n"
+        "image_ids: [acme]\nkeys:\n  db: {items: [uki, loader]}\n  verity: {}\n"
+        "  release: {}\nstate: signed.json\n"
     )
     return made
 
