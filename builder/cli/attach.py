@@ -17,8 +17,6 @@ from builder.release.trust import read_trust
 from builder.stages.session import Request, Session, mending, open_session
 from builder.stages.signing import assembler
 
-STATE = Path(".colvert")
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("place", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
@@ -54,9 +52,11 @@ def cli(
 
         def opened(build: Build) -> Session:
             pinned = {**build.overrides, "version": build.version, "epoch": str(build.created)}
-            return open_session(Request(Path(build.manifest), home, overrides=pinned), events)
+            request = Request(Path(build.manifest), home, overrides=pinned, state=Path(build.state))
+            return open_session(request, events)
 
-        own = development_key(STATE) if read_build(place).keys.release == DEVELOPMENT else None
+        build = read_build(place)
+        own = development_key(Path(build.state)) if build.keys.release == DEVELOPMENT else None
         try:
             work = assembler(opened, place.absolute())
             mending(events, lambda: show(place, attach(place, signatures, root, work, own)))

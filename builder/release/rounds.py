@@ -42,6 +42,7 @@ class Build(BaseModel):
 
     manifest: str
     overrides: dict[str, str]
+    state: str
     deltas_from: list[str]
     image_id: str
     architecture: str

@@ -38,6 +38,7 @@ def _build(image: Image, deltas_from: Sequence[Path]) -> Build:
     return Build(
         manifest=str(loaded.path.absolute()),
         overrides=dict(session.overrides),
+        state=str(session.state),
         deltas_from=[str(path.absolute()) for path in deltas_from],
         image_id=manifest.id,
         architecture=manifest.architecture,

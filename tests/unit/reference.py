@@ -37,6 +37,8 @@ CODES: Mapping[Code, str] = {
     Code.BUSY: "Another process uses it now.",
     Code.NOT_BUILT: "What the command works on has not been built yet.",
     Code.RELEASE_INVALID: "Update files, or their index, are damaged, incomplete or of another system.",
+    Code.SIGNATURE_INVALID: "A signature is missing, damaged, over something else, or not by a trusted key.",
+    Code.POLICY: "What should be signed is not what the policy allows.",
     Code.FETCH_FAILED: "No place has a source; the detail tells what each answered.",
     Code.WRONG_DIGEST: "A source is not the one that the overlay's Manifest pins. It was not unpacked.",
     Code.COMMAND_FAILED: "A program failed; the hint is the command line that runs it again.",

@@ -105,8 +105,16 @@ def releases(draw: st.DrawFn) -> Contents:
     rows = [Listed(path=name, size=draw(st.integers(0, 1 << 40)), sha256=draw(DIGESTS)) for name in names[1:]]
     wrapped = [Enveloped(path=name, payload_type="x/y", sha256=draw(DIGESTS)) for name in names[:1]]
     keys = KeyNames(usr="verity", secure_boot="db", release="release")
-    return Contents(image_id="acme", architecture="x86_64", version=draw(VERSIONS),
-                    created=draw(st.integers(0, 1 << 40)), root_hash=draw(DIGESTS), keys=keys, files=rows, envelopes=wrapped)  # fmt: skip
+    return Contents(
+        image_id="acme",
+        architecture="x86_64",
+        version=draw(VERSIONS),
+        created=draw(st.integers(0, 1 << 40)),
+        root_hash=draw(DIGESTS),
+        keys=keys,
+        files=rows,
+        envelopes=wrapped,
+    )
 
 
 @given(releases())
