@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from builder.errors import Code, ColvertError, Location
-from builder.pipeline.key import digest_bytes
+from builder.pipeline.key import digest_bytes, digest_value
 from builder.release import authenticode
 from builder.release.contents import (
     BOOT,
@@ -25,14 +25,16 @@ from builder.release.contents import (
     Pending,
     enveloped,
     listed,
+    paths,
     pending,
 )
 from builder.release.dsse import Envelope, pae, parse
 from builder.release.keys import DEVELOPMENT, Signer
-from builder.release.request import Item, Kind, Request, Signature, to_base64, to_text
+from builder.release.request import Item, Kind, Request, Signature, read_request, to_base64, to_text
 
 STATE = ".signing"
 RECORD = f"{STATE}/build.json"
+SEEN = f"{STATE}/seen"
 
 
 class Build(BaseModel):
@@ -159,6 +161,31 @@ def _request(build: Build, items: list[Item]) -> Request:
 
 def begin(build: Build, place: Path, own: Signer | None) -> Request | None:
     """The end of a build: sign with the checkout's key, or leave a request; returns the request."""
+    seen = _seen(build, place)
+    if _unchanged(place, seen):
+        return read_request(place / REQUEST) if (place / REQUEST).exists() else None
+    request = _begin(build, place, own)
+    write(place / SEEN, seen)
+    return request
+
+
+def _seen(build: Build, place: Path) -> bytes:
+    """What tells whether a build changed anything, without reading it all again."""
+    rows = [str(build)]
+    for name in paths(place):
+        info = (place / name).stat(follow_symlinks=False)
+        rows.append(f"{name} {info.st_ino} {info.st_size} {info.st_mtime_ns}")
+    return digest_value(rows).encode()
+
+
+def _unchanged(place: Path, seen: bytes) -> bool:
+    known = place / SEEN
+    left = (place / FILE).exists() or (place / REQUEST).exists()
+    return left and known.exists() and known.read_bytes() == seen
+
+
+def _begin(build: Build, place: Path, own: Signer | None) -> Request | None:
+    (place / SEEN).unlink(missing_ok=True)
     write(place / RECORD, to_text(build))
     # of a build before this one; its files may be other ones
     (place / FILE).unlink(missing_ok=True)
