@@ -74,7 +74,7 @@ def cli(
         addresses, files = _pairs(keys, "--key"), _pairs(certificates, "--cert")
         holders = {name: _holder(name, address, files.get(name)) for name, address in addresses.items()}
         items = wanted(request, holders)
-        check_content(request, items)
+        check_content(request, items, rules)
         state = policy.parent / rules.state if rules.state else None
         with locked(state) if state else nullcontext():
             record = read_state(state) if state else None

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import Certificate
 
 from builder.errors import Code, ColvertError, raise_all
-from builder.release import authenticode
+from builder.release import authenticode, contents
+from builder.release import index as update
+from builder.release.contents import PROVENANCE_TYPE, Contents, parse_contents
+from builder.release.index import Index, parse_index
 from builder.release.keys import PublicKey
 from builder.release.pkcs7 import sign_content
+from builder.release.policy import Policy
 from builder.release.request import Item, Kind, Request, Signature, Signatures, to_base64
 from builder.release.signers import KeySigner
 from builder.release.trust import root_hash
+
+# what an item of a name holds; other names hold provenance
+TYPES = {"update-index": update.PAYLOAD_TYPE, "release-index": contents.PAYLOAD_TYPE}
 
 
 @dataclass(frozen=True)
@@ -106,21 +114,33 @@ def _inside(item: Item, request: Request) -> Iterator[str]:
             yield f"{name}: {len(value)}"
 
 
-def check_content(request: Request, items: Sequence[Item]) -> None:
-    """Refuse an envelope that says it is of another image or version than the request."""
+def check_content(request: Request, items: Sequence[Item], policy: Policy) -> None:
+    """Refuse an envelope whose content is not what its name says, or of another image or version."""
     errors = []
     for item in items:
-        if item.kind is not Kind.DSSE:
-            continue
-        try:
-            content = json.loads(item.payload)
-        except (ValueError, RecursionError):
-            continue
-        said = (
-            {name: content.get(name) for name in ("image_id", "version")} if isinstance(content, dict) else {}
-        )
-        for name, wanted_value in (("image_id", request.image_id), ("version", request.version)):
-            if said.get(name) not in (None, wanted_value):
-                what = f"{item.name}: it is of {name} {ascii(said[name])[:60]}, the request of {wanted_value}"
-                errors.append(ColvertError(Code.RELEASE_INVALID, what))
+        if item.kind is Kind.DSSE:
+            try:
+                _check_content(request, item, policy)
+            except ColvertError as error:
+                errors.append(error.but(what=f"{item.name}: {error.what}"))
     raise_all(errors)
+
+
+def _check_content(request: Request, item: Item, policy: Policy) -> None:
+    where = Path(item.name)
+    if item.payload_type not in (TYPES.get(item.name), PROVENANCE_TYPE):
+        raise ColvertError(Code.RELEASE_INVALID, f"it holds {item.payload_type!r}")
+    made: Index | Contents
+    if item.payload_type == update.PAYLOAD_TYPE:
+        made = parse_index(item.payload, where)
+    elif item.payload_type == contents.PAYLOAD_TYPE:
+        made = parse_contents(item.payload, where)
+        unknown = sorted(set(made.keys.model_dump().values()) - set(policy.keys))
+        if policy.keys and unknown:
+            what = f"the release has keys that the policy does not know: {', '.join(unknown)}"
+            raise ColvertError(Code.POLICY, what)
+    else:
+        return
+    if (made.image_id, made.version) != (request.image_id, request.version):
+        what = f"it is of {made.image_id} {made.version}, the request of {request.image_id} {request.version}"
+        raise ColvertError(Code.RELEASE_INVALID, what)

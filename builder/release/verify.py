@@ -92,6 +92,7 @@ class Verifier:
         _, text = self._opened(
             path.read_bytes(), contents.PAYLOAD_TYPE, self._release_keys(index), index.keys.release
         )
+        self._known(index.keys.release)
         self.report.ok(f"{FILE}: {index.image_id} {index.version}, {text}")
         return index
 
@@ -138,9 +139,16 @@ class Verifier:
             if name not in known:
                 self.report.bad(name, "it is no part of the release")
 
+    def _known(self, name: str) -> None:
+        """Where a policy names keys, no other counts: not a checkout's either."""
+        keys = self.trust.policy.keys
+        if keys and name not in keys:
+            raise ColvertError(Code.POLICY, f"the policy of the trust root has no key {name}")
+
     def _program(self, index: Contents, path: Path) -> str:
         pe = authenticode.parse_pe(path.read_bytes())
         name = index.keys.secure_boot
+        self._known(name)
         if name == DEVELOPMENT:
             return "not signed for Secure Boot (a development build)"
         known = self.trust.certificates(name)
@@ -152,6 +160,7 @@ class Verifier:
         if (self.place / BOOT / contents.ROOT_HASH).read_bytes() != index.root_hash.encode():
             raise ColvertError(Code.RELEASE_INVALID, "it is another root hash than the index's")
         name = index.keys.usr
+        self._known(name)
         if name == DEVELOPMENT:
             return "the root hash is not signed (a development build)"
         data = (self.place / BOOT / contents.ROOT_HASH_SIGNATURE).read_bytes()

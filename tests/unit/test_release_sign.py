@@ -219,6 +219,25 @@ def test_keys_that_do_not_fit(project: Project) -> None:
     assert "twice" in sign(project, *key(project, "db", "db"), "--yes")[1]
 
 
+def test_a_release_with_development_keys_is_not_signed(project: Project) -> None:
+    """A policy that names keys knows no key of a checkout."""
+    project.attach(project.sign("db", "verity"))
+    (project.keys / "policy.yaml").write_text("keys: {release: {}, db: {}}\n")
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and "does not know: verity" in said
+
+
+def test_an_envelope_around_something_else(project: Project) -> None:
+    """The update index's name around the release index."""
+    project.attach(project.sign("db", "verity"))
+    request = project.place / "request.json"
+    whole = json.loads(request.read_text())
+    whole["items"][1]["name"], whole["items"][0]["name"] = "update-index", "release-index"
+    request.write_text(json.dumps(whole))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and said.count("it holds") == 2
+
+
 def test_an_index_of_another_release_is_not_signed(project: Project, tmp_path: Path) -> None:
     """The request says 2.0, what is inside says 1.0."""
     project.attach(project.sign("db", "verity"))
@@ -227,7 +246,7 @@ def test_an_index_of_another_release_is_not_signed(project: Project, tmp_path: P
     whole["version"] = "2.0"
     request.write_text(json.dumps(whole))
     code, said = sign(project, *key(project, "release"), "--yes")
-    assert code == 2 and "the request of 2.0" in said
+    assert code == 2 and "the request of acme 2.0" in said
 
 
 def test_an_encrypted_key(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

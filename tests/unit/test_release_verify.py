@@ -124,3 +124,12 @@ def test_the_key_of_programs_does_not_sign_indexes(project: Project) -> None:
     with pytest.raises(ColvertError) as caught:
         project.verify()
     assert caught.value.code is Code.SIGNATURE_INVALID
+
+
+def test_a_policy_without_the_key(project: Project) -> None:
+    """So does one of a production know no `development`."""
+    (project.keys / "policy.yaml").write_text("keys: {release: {}, db: {}}\n")
+    assert project.broken() == {"boot/usr.roothash"}
+    (project.keys / "policy.yaml").write_text("keys: {db: {}, verity: {}}\n")
+    with pytest.raises(ColvertError, match="no key release"):
+        project.verify()
