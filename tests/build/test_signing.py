@@ -245,7 +245,7 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
         tool="pkcs11-tool --module $COLVERT_PKCS11_MODULE --token-label acme --login --pin {PIN}"
         $tool --keypairgen --key-type EC:prime256v1 --label ec --id 02 > /dev/null
         $tool --keypairgen --key-type EC:edwards25519 --label ed --id 03 > /dev/null
-        echo 'keys: {{db: {{}}, release: {{}}}}' > any.yaml
+        echo 'kinds: [authenticode, dsse]' > any.yaml
         one() {{ colvert-sign "$1" --policy any.yaml --yes --out "$2" "${{@:3}}"; }}
         one first.json token.json --key 'db=pkcs11:token=acme;object=db' --cert db=keys/db.crt
         one first.json file.json --key db=keys/db.key
@@ -273,7 +273,7 @@ def test_keys_of_aws_kms(desk: Desk, signed: Path) -> None:
     desk.machine.run(
         SERVICE
         + """
-        echo 'keys: {release: {}}' > any.yaml
+        echo 'kinds: [dsse]' > any.yaml
         for spec in RSA_2048 ECC_NIST_P256; do
           key=$(python3 make.py $spec)
           colvert-sign second.json --policy any.yaml --yes --out kms-$spec.json --key "release=awskms:$key"
