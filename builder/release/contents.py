@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -126,10 +128,12 @@ def _is_signatures(name: str) -> bool:
 
 def listed(place: Path, skip: frozenset[str]) -> list[Listed]:
     """The index's rows of a release that is there."""
+    names = [name for name in paths(place) if name not in skip]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = list(pool.map(lambda name: digest_file(place / name), names))
     return [
-        Listed(path=name, size=(place / name).stat().st_size, sha256=digest_file(place / name))
-        for name in paths(place)
-        if name not in skip
+        Listed(path=name, size=(place / name).stat().st_size, sha256=digest)
+        for name, digest in zip(names, digests, strict=True)
     ]
 
 
