@@ -168,7 +168,7 @@ def test_the_same_bytes_twice(releases: Releases, work: Path) -> None:
     earlier = check_update(session, [folder(releases, FIRST)])
     image = Image(session, session.build_packages(), earlier)
     again = Image(replace(session, executor=Executor(Store(work / "store"), Events())), {}, earlier)
-    for name in ("usr", "uki"):
+    for name in ("tree", "usr", "uki"):
         again.__dict__[name] = getattr(image, name)
     with elsewhere():
         os.umask(0o022)  # as open_home does for whatever umask it finds
