@@ -19,6 +19,9 @@ from builder.errors import Code, ColvertError
 from builder.release.keys import PublicKey
 from builder.release.signers import Ask
 
+# bytes, "Sign" in the API reference of AWS KMS
+MAX_MESSAGE = 4096
+
 
 @dataclass(frozen=True)
 class KmsKey:
@@ -31,11 +34,12 @@ class KmsKey:
     def sign(self, message: bytes) -> bytes:
         rsa = isinstance(self.public.key, RSAPublicKey)
         algorithm = "RSASSA_PKCS1_V1_5_SHA_256" if rsa else "ECDSA_SHA_256"
-        digest = hashlib.sha256(message).digest()
+        # the service hashes what is short enough itself (moto hashes all, even what is called a digest)
+        short = len(message) <= MAX_MESSAGE
+        what = {"Message": message, "MessageType": "RAW"} if short else {
+            "Message": hashlib.sha256(message).digest(), "MessageType": "DIGEST"}  # fmt: skip
         try:
-            made: bytes = self.client.sign(
-                KeyId=self.id, Message=digest, MessageType="DIGEST", SigningAlgorithm=algorithm
-            )["Signature"]
+            made: bytes = self.client.sign(KeyId=self.id, SigningAlgorithm=algorithm, **what)["Signature"]
         except (BotoCoreError, ClientError) as error:
             raise _failed(self.id, error) from error
         return made
