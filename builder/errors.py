@@ -44,6 +44,8 @@ class Code(StrEnum):
     LOCK_INVALID = "input.lock-invalid"
     LOCK_DIFFERS = "input.lock-differs"
     SOURCES_INVALID = "input.sources-invalid"
+    SIGNATURE_INVALID = "input.signature-invalid"
+    POLICY = "input.policy"
     FETCH_FAILED = "build.fetch-failed"
     WRONG_DIGEST = "build.wrong-digest"
     COMMAND_FAILED = "build.command-failed"

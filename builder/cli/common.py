@@ -1,10 +1,7 @@
-"""What the commands share: options, opening a build, and turning failures into exit codes."""
+"""What the commands that build share: options, and opening a build."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,10 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.text import Text
 
-from builder.errors import Code, ColvertError, Exit
+from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events
 from builder.pipeline.progress import Renderer, renderer
 from builder.pipeline.trace import Trace
@@ -129,70 +124,6 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
             raise click.BadParameter(f"{word}: KEY=VALUE is wanted", param_hint="--set")
         pairs[name] = value
     return pairs
-
-
-@contextmanager
-def exit_codes(as_json: bool = False) -> Iterator[None]:
-    """Print a failure as it should be seen and leave with its exit code; never a traceback."""
-    try:
-        yield
-    except ColvertError as error:
-        show_error(error, as_json)
-        sys.exit(error.exit)
-    except KeyboardInterrupt:
-        click.echo("interrupted; what was finished is in the store", err=True)
-        sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.OK)
-    except OSError as error:
-        show_error(_from_os(error), as_json)
-        sys.exit(_from_os(error).exit)
-
-
-def _from_os(error: OSError) -> ColvertError:
-    name = f" ({error.filename})" if error.filename else ""
-    if error.errno == 28:  # ENOSPC
-        return ColvertError(
-            Code.NO_SPACE,
-            f"no space left on the device{name}",
-            hint="colvert store prune --size 5G, or another --home",
-        )
-    return ColvertError(Code.USAGE, f"{error.strerror or error}{name}")
-
-
-def show_error(error: ColvertError, as_json: bool) -> None:
-    """One error and all found with it, for people on stderr or as one JSON object on stdout."""
-    if as_json:
-        click.echo(json.dumps({"kind": "error", "errors": [_as_dict(item) for item in _flat(error)]}))
-        return
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for item in _flat(error):
-        text = Text()
-        text.append(f"{item.where}: " if item.where else "")
-        text.append("error: ", "bold red")
-        text.append(item.what)
-        console.print(text)
-        for line in item.detail:
-            console.print(Text(f"  | {line}", "dim"))
-        if item.hint:
-            console.print(Text(f"  try: {item.hint}", "cyan"))
-
-
-def _flat(error: ColvertError) -> list[ColvertError]:
-    return [error, *(inner for other in error.others for inner in _flat(other))]
-
-
-def _as_dict(error: ColvertError) -> dict[str, object]:
-    where = error.where
-    place = {"file": where.file, "line": where.line, "column": where.column} if where else None
-    return {
-        "code": error.code,
-        "what": error.what,
-        "where": place,
-        "hint": error.hint,
-        "detail": list(error.detail),
-    }
 
 
 @contextmanager

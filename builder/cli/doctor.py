@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.common import exit_codes
+from builder.cli.failures import exit_codes
 from builder.errors import Exit
 from builder.sandbox.doctor import examine
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.common import exit_codes
+from builder.cli.failures import exit_codes
 from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import Signature
 from builder.release import project_keys, rotation

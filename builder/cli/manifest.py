@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from builder.cli.common import Shared, exit_codes, shared_options
+from builder.cli.common import Shared, shared_options
+from builder.cli.failures import exit_codes
 from builder.errors import ColvertError, raise_all
-from builder.manifest import LoadedManifest, load
+from builder.manifest.load import LoadedManifest, load
 from builder.manifest.schema import schema_json
 from builder.manifest.show import show_json, show_yaml
 from builder.stages.session import DEFAULT_MANIFEST

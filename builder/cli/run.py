@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from builder.cli.common import exit_codes
+from builder.cli.failures import exit_codes
 from builder.errors import Code, ColvertError
 from builder.machine.files import Host
 from builder.machine.qemu import Forward

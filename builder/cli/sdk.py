@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from builder.cli.common import Shared, exit_codes
+from builder.cli.common import Shared
+from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events
 from builder.pipeline.progress import renderer
 from builder.sandbox.home import open_home

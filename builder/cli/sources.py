@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from builder.cli.common import Shared, exit_codes, opened, shared_options
+from builder.cli.common import Shared, opened, shared_options
+from builder.cli.failures import exit_codes
 from builder.release.export import export_sources
 from builder.stages.sources import open_sources
 

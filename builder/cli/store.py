@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.common import exit_codes
+from builder.cli.failures import exit_codes
 from builder.errors import ColvertError, Exit
 from builder.pipeline.store import Store
 from builder.sandbox.home import open_home

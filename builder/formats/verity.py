@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import uuid
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from builder.errors import Code, ColvertError
 from builder.formats.tools import bench
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "verity.colvert")
+# the signature partition is a whole number of these
+BLOCK = 4096
 ROOT_HASH = re.compile(r"^Root hash:\s*([0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -31,6 +35,20 @@ class Verity:
     def hash_uuid(self) -> uuid.UUID:
         """The UUID of the verity partition: the root hash's second half."""
         return uuid.UUID(self.root_hash[32:])
+
+
+def signature_partition(root_hash: str, certificate: str, signature: bytes) -> bytes:
+    """The content of a signature partition (Discoverable Partitions Specification): JSON, then zeros.
+
+    `certificate` is the SHA-256 of the signer's, `signature` a detached PKCS#7 in DER.
+    """
+    value = {
+        "rootHash": root_hash,
+        "certificateFingerprint": certificate,
+        "signature": base64.b64encode(signature).decode(),
+    }
+    text = json.dumps(value, separators=(",", ":")).encode()
+    return text + bytes(-len(text) % BLOCK)
 
 
 def make_verity(

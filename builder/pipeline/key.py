@@ -30,13 +30,41 @@ def digest_value(value: Json) -> str:
 
 
 def digest_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    with path.open("rb", buffering=0) as stream:
+        if os.fstat(stream.fileno()).st_size < SPARSE_FROM:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        for block in _blocks(stream.fileno()):
+            found.update(block)
+        return found.hexdigest()
+
+
+def _blocks(fd: int) -> Iterator[memoryview]:
+    """A file's bytes; its holes, most of a disk, are not read."""
+    zeros, buffer = memoryview(bytes(LARGE_BLOCK)), bytearray(LARGE_BLOCK)
+    size, position = os.fstat(fd).st_size, 0
+    while position < size:
+        try:
+            data = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole is left
+            data = size
+        while position < data:
+            count = min(LARGE_BLOCK, data - position)
+            yield zeros[:count]
+            position += count
+        end = os.lseek(fd, position, os.SEEK_HOLE) if position < size else size
+        while position < end:
+            count = os.preadv(fd, [memoryview(buffer)[: min(LARGE_BLOCK, end - position)]], position)
+            if not count:  # somebody cut it off meanwhile
+                return
+            yield memoryview(buffer)[:count]
+            position += count
 
 
 # Files from this size on are mostly holes (disks) or worth reading only where data is.
 SPARSE_FROM = 16 << 20
 BLOCK = 1 << 16
+LARGE_BLOCK = 1 << 20
 
 
 def digest_content(path: Path, size: int) -> str:

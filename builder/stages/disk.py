@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+import shutil
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from uuid import UUID
@@ -15,11 +17,15 @@ from builder.formats.gpt import Contents, Sizes, make_disk
 from builder.formats.initrd import make_initrd
 from builder.formats.oem import make_oem
 from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
-from builder.formats.verity import make_verity
+from builder.formats.verity import make_verity, signature_partition
 from builder.manifest.model import Usr
-from builder.pipeline.key import digest_file
+from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
+from builder.release import authenticode
+from builder.release.attach import BootSignatures
+from builder.release.contents import LOADER as LOADER_FILE
+from builder.release.contents import ROOT_HASH, ROOT_HASH_SIGNATURE, VERITY_SIGNATURE
 from builder.stages.portage.config import PACKAGE_EPOCH
 from builder.stages.targets import disk_size
 from builder.stages.tree import Trees
@@ -31,6 +37,9 @@ TRIES = 3
 @dataclass
 class Disks(Trees):
     """The disk of the tree and what it is made of, each made when it is first asked for."""
+
+    # what the signing step gives back; a build has none
+    signatures: BootSignatures = field(default_factory=BootSignatures, kw_only=True)
 
     @cached_property
     def usr(self) -> Entry:
@@ -112,18 +121,49 @@ class Disks(Trees):
         )
         make_uki(parts, work.out / "uki.efi", sdk_root=self.session.sdk.root)
 
+    @property
+    def loader(self) -> Path:
+        """The boot loader, unsigned."""
+        return self.tree.out / "tree" / LOADER
+
+    @property
+    def uki_name(self) -> str:
+        return f"{self.session.loaded.manifest.id}_{self.session.loaded.version}.efi"
+
+    @cached_property
+    def boot(self) -> Entry:
+        """out: UKI, boot loader and root hash, with the signatures that are there."""
+        inputs = {
+            "uki": self.uki.digest,
+            "tree": self.tree.digest,
+            "roothash": self.root_hash,
+            "manifest": self.session.loaded.manifest.part_json("id"),
+            "signatures": digest_value(self.signatures.inputs()),
+            "release": self.code_of("release"),
+        }
+        return self.stage("boot", inputs, (self.tree, self.uki), self._make_boot)
+
+    def _make_boot(self, work: Work) -> None:
+        own = self.signatures
+        _sign_program(self.uki.out / "uki.efi", work.out / self.uki_name, own.uki)
+        _sign_program(self.loader, work.out / LOADER_FILE, own.loader)
+        (work.out / ROOT_HASH).write_text(self.root_hash)
+        if own.root_hash is not None:
+            (work.out / ROOT_HASH_SIGNATURE).write_bytes(own.root_hash)
+            content = signature_partition(self.root_hash, own.certificate, own.root_hash)
+            (work.out / VERITY_SIGNATURE).write_bytes(content)
+
     @cached_property
     def disk(self) -> Entry:
         """out/disk.raw: the GPT disk with slot A filled; out/esp.raw is not kept."""
         inputs = {
             "usr": self.usr.digest,
-            "uki": self.uki.digest,
-            "tree": self.tree.digest,
+            "boot": self.boot.digest,
             "manifest": self.session.loaded.manifest.part_json("id", "disk"),
             "epoch": str(self.session.loaded.epoch),
             **{f"enroll:{name}": digest_file(path) for name, path in self._enrolled().items()},
         }
-        return self.stage("disk", inputs, (self.tree, self.usr, self.uki), self._make_disk)
+        return self.stage("disk", inputs, (self.usr, self.boot), self._make_disk)
 
     def _enrolled(self) -> dict[str, Path]:
         """The keys that machines take at first boot, where the manifest says so."""
@@ -134,8 +174,8 @@ class Disks(Trees):
         name, version, sizes = loaded.manifest.id, loaded.version, loaded.manifest.disk
         identity = f"{name} {version}"
         boot = BootFiles(
-            self.tree.out / "tree" / LOADER,
-            self.uki.out / "uki.efi",
+            self.boot.out / LOADER_FILE,
+            self.boot.out / self.uki_name,
             f"{name}_{version}+{TRIES}.efi",
             keys=self._enrolled(),
         )
@@ -157,7 +197,7 @@ class Disks(Trees):
             identity=identity,
         )
         work.phase("GPT")
-        hashed = self.root_hash
+        hashed, signature = self.root_hash, self.boot.out / VERITY_SIGNATURE
         contents = Contents(
             id=name,
             version=version,
@@ -167,6 +207,7 @@ class Disks(Trees):
             usr_uuid=_half(hashed, 0),
             verity_uuid=_half(hashed, 1),
             oem=oem,
+            signature=signature if signature.exists() else None,
             sizes=Sizes(
                 esp=sizes.esp_size,
                 usr=sizes.usr_size,
@@ -176,6 +217,18 @@ class Disks(Trees):
             ),
         )
         make_disk(contents, work.out / "disk.raw", sdk_root=root, size=disk_size(sizes))
+
+
+def _sign_program(source: Path, target: Path, signatures: tuple[bytes, ...]) -> None:
+    """The program with its signatures; without any, as it is."""
+    if signatures:
+        program = authenticode.parse_pe(source.read_bytes())
+        target.write_bytes(authenticode.attach(program, signatures))
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _half(root_hash: str, which: int) -> UUID:

@@ -9,9 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from builder.formats.content import Packed, pack
+from builder.pipeline.lock import held
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
+from builder.release.attach import LOCK
+from builder.release.contents import BOOT
 from builder.release.inventory import FILE as INVENTORY
 from builder.stages.inventory import Inventories
 from builder.stages.licences import check_licences
@@ -19,6 +22,7 @@ from builder.stages.outputs import deliver, deliver_file
 from builder.stages.provenance import provenance
 from builder.stages.sbom import Sboms
 from builder.stages.session import Session
+from builder.stages.signing import begin_signing
 from builder.stages.targets import check_settings, choose
 from builder.stages.update import check_update
 
@@ -33,20 +37,26 @@ def build_images(
     check_licences(session)
     image = Image(session, session.build_packages(), earlier)
     place = out / session.loaded.version
-    delivered = {**image.platforms(platforms), "update": image.update, "sbom": image.sbom}
-    for name, entry in delivered.items():
-        deliver(entry.out, place / name, session.events)
-    deliver_file((image.inventory.out / INVENTORY).read_bytes(), place / INVENTORY, session.events)
-    whole = {**delivered, "": image.inventory}
-    statement = provenance(session, [platform.name for platform in platforms], whole, earlier)
-    deliver_file(statement, place / "provenance.json", session.events)
-    image.tell_unsigned()
+    with held(place / LOCK):
+        image.deliver(platforms, place)
+        begin_signing(image, place, deltas_from)
     return place
 
 
 @dataclass
 class Image(Inventories, Sboms):
     """Everything after the packages, each made when it is first asked for."""
+
+    def deliver(self, platforms: Sequence[Platform], place: Path) -> None:
+        """Leave everything in `place`."""
+        folders = {**self.platforms(platforms), BOOT: self.boot, "update": self.update, "sbom": self.sbom}
+        for name, entry in folders.items():
+            deliver(entry.out, place / name, self.session.events)
+        inventory = (self.inventory.out / INVENTORY).read_bytes()
+        deliver_file(inventory, place / INVENTORY, self.session.events)
+        names = [platform.name for platform in platforms]
+        statement = provenance(self.session, names, {**folders, "": self.inventory}, self.earlier)
+        deliver_file(statement, place / "provenance.json", self.session.events)
 
     @cached_property
     def packed(self) -> Entry:

@@ -72,6 +72,7 @@ class Session:
     state: Path = Path(".colvert")
     # the newer releases that were taken because a pinned source is gone
     bumps: tuple[Bump, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def sdk(self) -> Sdk:
@@ -201,6 +202,7 @@ def open_session(request: Request, events: Events) -> Session:
         lock,
         sources,
         request.state.absolute(),
+        overrides=dict(request.overrides),
     )
 
 

@@ -62,7 +62,7 @@ class Updates(Disks):
         return {
             "usr": self.usr.out / "usr.raw",
             "verity": self.usr.out / "usr.verity",
-            "uki": self.uki.out / "uki.efi",
+            "uki": self.boot.out / self.uki_name,
         }
 
     @cached_property
@@ -73,8 +73,8 @@ class Updates(Disks):
             for name, path in self._parts.items():
                 compress(path, work.out / f"{name}.zst", sdk_root=self.session.sdk.root)
 
-        inputs = {"usr": self.usr.digest, "uki": self.uki.digest}
-        return self.stage("whole", inputs, (self.usr, self.uki), run)
+        inputs = {"usr": self.usr.digest, "boot": self.boot.digest}
+        return self.stage("whole", inputs, (self.usr, self.boot), run)
 
     def delta(self, earlier: Earlier) -> Entry:
         """out/PART.zst: each part as it comes of an earlier release's."""
@@ -85,8 +85,8 @@ class Updates(Disks):
                 list(pool.map(lambda name: self._make_delta(earlier, name, work), ("usr", "uki", "verity")))
 
         old = {name: part.sha256 for name, part in earlier.index.parts.items()}
-        inputs = {"usr": self.usr.digest, "uki": self.uki.digest, "old": digest_value(old)}
-        return self.stage(f"delta:{earlier.index.version}", inputs, (self.usr, self.uki), run)
+        inputs = {"usr": self.usr.digest, "boot": self.boot.digest, "old": digest_value(old)}
+        return self.stage(f"delta:{earlier.index.version}", inputs, (self.usr, self.boot), run)
 
     def _make_delta(self, earlier: Earlier, name: str, work: Work) -> None:
         part, root = getattr(earlier.index.parts, name), self.session.sdk.root
@@ -124,7 +124,7 @@ class Updates(Disks):
             "key": key.id if key else "",
             "release": self.code_of("release"),
         }
-        uses = (self.usr, self.uki, *(entry for _, entry in made))
+        uses = (self.usr, self.boot, *(entry for _, entry in made))
         return self.stage("update", inputs, uses, lambda work: self._make_update(work, made))
 
     def _make_update(self, work: Work, made: Sequence[tuple[Earlier | None, Entry]]) -> None:
@@ -162,13 +162,6 @@ class Updates(Disks):
             root_hash=self.root_hash,
             parts=parts,
         )
-
-    def tell_unsigned(self) -> None:
-        """Say what is left to do where the key that signs is not here."""
-        name = self.session.loaded.manifest.keys.release
-        if signer(self.session) is None:
-            text = f"the update index waits for the key {name}: {UNSIGNED} is what it signs"
-            self.session.events.emit(Event(kind=Kind.MESSAGE, text=text))
 
 
 def _file(path: Path, earlier: Earlier | None, name: str) -> File:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from builder.manifest import load
+from builder.manifest.load import load
 from builder.sandbox.home import open_home
 from builder.stages.session import DEFAULT_MANIFEST
 from tests.bench.measure import PROJECT, Row, against, colvert, cost, show, stages_run

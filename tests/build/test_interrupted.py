@@ -18,7 +18,7 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from builder.cli.common import exit_codes
+from builder.cli.failures import exit_codes
 from builder.sandbox.home import Home
 from builder.sandbox.sdk import Sdk
 from tests.build.conftest import Workshop

@@ -42,6 +42,8 @@ CODES: Mapping[Code, str] = {
     Code.LOCK_INVALID: "A lock that is missing, damaged, or of another format.",
     Code.LOCK_DIFFERS: "Something is not as the lock has it; each difference is told with both values.",
     Code.SOURCES_INVALID: "An export of sources that is damaged, not whole, or does not fit this Colvert.",
+    Code.SIGNATURE_INVALID: "A signature is missing, damaged, over something else, or not by a trusted key.",
+    Code.POLICY: "What should be signed is not what the policy allows.",
     Code.FETCH_FAILED: "No place has a source; the detail tells what each answered.",
     Code.WRONG_DIGEST: "A source is not the one that the overlay's Manifest pins. It was not unpacked.",
     Code.COMMAND_FAILED: "A program failed; the hint is the command line that runs it again.",

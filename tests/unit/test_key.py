@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -84,3 +85,16 @@ json_values = st.recursive(
 def test_equal_values_and_no_others_have_equal_digests(one: object, other: object) -> None:
     same = canonical(one) == canonical(other)  # type: ignore[arg-type]
     assert (digest_value(one) == digest_value(other)) == same  # type: ignore[arg-type]
+
+
+def test_a_large_file_with_holes_has_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    with path.open("wb") as stream:
+        stream.truncate(SPARSE_FROM + 12345)
+        for at in (5, 3 << 20, (9 << 20) - 7, SPARSE_FROM + 12000):
+            stream.seek(at)
+            stream.write(b"data" * 30)
+    assert digest_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("ab") as stream:
+        stream.truncate(SPARSE_FROM + (4 << 20))
+    assert digest_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError, Exit
-from builder.manifest import LoadedManifest, load
-from builder.manifest.load import DEFAULT
+from builder.manifest.load import DEFAULT, LoadedManifest, load
 
 HEAD = "id: test\nname: Test\nversion: 1.0\nepoch: 1700000000\n"
 Write = Callable[..., Path]

@@ -9,7 +9,7 @@ import pygit2
 import pytest
 
 from builder.errors import Code, ColvertError
-from builder.manifest import LoadedManifest, load
+from builder.manifest.load import LoadedManifest, load
 from builder.manifest.overlays import resolve
 
 WHO = pygit2.Signature("A", "a@example.org", 1700000000, 0)

@@ -10,7 +10,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from builder.manifest import load
+from builder.manifest.load import load
 from builder.manifest.schema import reference, schema, schema_json
 
 PROJECT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.manifest import load
+from builder.manifest.load import load
 from builder.manifest.show import show_json, show_yaml
 
 GOLDEN = Path(__file__).parent / "golden"

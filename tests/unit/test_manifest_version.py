@@ -7,7 +7,7 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from builder.manifest import load
+from builder.manifest.load import load
 from builder.manifest.version import LONGEST_LABEL, MAX_VERSION, check, revision
 from builder.release.order import newer, order_key
 

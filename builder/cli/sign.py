@@ -1,0 +1,131 @@
+"""`colvert sign`: answer a build's request with signatures, where the keys are.
+
+Imports nothing of the builder but what reads requests: this command runs on machines that hold
+keys and little else. `python -m builder.cli.sign` is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from builder.cli.failures import exit_codes
+from builder.errors import Code, ColvertError
+from builder.release.policy import check_policy, locked, read_policy, read_state
+from builder.release.request import read_request, to_text
+from builder.release.sign import Holder, check_content, shown, sign_items, wanted
+from builder.release.signers import open_signer
+from builder.release.trust import read_certificate
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("request_file", metavar="REQUEST", type=click.Path(path_type=Path))
+@click.option(
+    "-k",
+    "--key",
+    "keys",
+    multiple=True,
+    required=True,
+    metavar="NAME=KEY",
+    help="A key of the request, and where it is: a PEM file, pkcs11:URI, or awskms:ID.",
+)
+@click.option(
+    "--cert",
+    "certificates",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="The certificate of a key [the PEM file's name with .crt].",
+)
+@click.option("--policy", type=click.Path(path_type=Path), required=True, help="What may be signed (YAML).")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("signatures.json"),
+    show_default=True,
+    help="Where the signatures go.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def cli(
+    request_file: Path,
+    keys: tuple[str, ...],
+    certificates: tuple[str, ...],
+    policy: Path,
+    out: Path,
+    yes: bool,
+) -> None:
+    """Sign what a build waits for.
+
+    Shows what it is about to sign and asks; refuses what does not fit the policy.
+
+    \b
+    Examples:
+      colvert sign request.json --key db=keys/db.key --key verity=keys/verity.key --policy policy.yaml
+      colvert sign request.json --key 'release=pkcs11:token=acme;object=release' --policy policy.yaml
+      colvert sign request.json --key release=awskms:alias/release --policy policy.yaml
+    """
+    with exit_codes():
+        request = read_request(request_file)
+        rules = read_policy(policy)
+        addresses, files = _pairs(keys, "--key"), _pairs(certificates, "--cert")
+        holders = {name: _holder(name, address, files.get(name)) for name, address in addresses.items()}
+        items = wanted(request, holders)
+        check_content(request, items, rules)
+        state = policy.parent / rules.state if rules.state else None
+        with locked(state) if state else nullcontext():
+            record = read_state(state) if state else None
+            check_policy(rules, record, request, items)
+            for line in shown(request, items):
+                click.echo(line, err=True)
+            if not yes and not click.confirm(f"Sign these {len(items)}?", err=True):
+                raise ColvertError(Code.USAGE, "nothing was signed")
+            made = sign_items(request, items, holders)
+            # first: what was given away must not be forgotten
+            if record:
+                record.remember(request, items)
+            _write(out, to_text(made))
+        click.echo(f"{out}: {len(items)} signatures", err=True)
+
+
+def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name or not value:
+            raise ColvertError(Code.USAGE, f"{option} {word}: NAME=VALUE is wanted")
+        if name in pairs:
+            raise ColvertError(Code.USAGE, f"{option}: {name} is there twice")
+        pairs[name] = value
+    return pairs
+
+
+def _holder(name: str, address: str, certificate: str | None) -> Holder:
+    beside = Path(address).with_suffix(".crt")
+    file = Path(certificate) if certificate else beside
+    has = certificate is not None or (":" not in address and beside.is_file())
+    return Holder(name, open_signer(address, _ask), read_certificate(file) if has else None)
+
+
+def _ask(question: str, variable: str) -> str:
+    """A secret: from the environment, else from the terminal."""
+    given = os.environ.get(variable)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise ColvertError(Code.USAGE, f"{question}: nobody can be asked", hint=f"set {variable}")
+    answer: str = click.prompt(question, hide_input=True, err=True)
+    return answer
+
+
+def _write(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    cli(prog_name="colvert sign")

@@ -1,0 +1,90 @@
+"""`colvert verify`: check a release, or an image of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from builder.cli.failures import exit_codes
+from builder.errors import Code, ColvertError, raise_all
+from builder.formats import zstd
+from builder.pipeline.events import Events
+from builder.release.image import verify_image
+from builder.release.keys import development_key
+from builder.release.trust import Known, Trust, read_trust
+from builder.release.verify import Expand, Report, Verifier
+from builder.sandbox.home import open_home
+from builder.sandbox.run import run
+from builder.sandbox.sdk import Sdk, ensure_sdk
+
+STATE = Path(".colvert")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("place", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), required=False)
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Whom to believe: a directory of public keys, or a file [this checkout's development key].",
+)
+@click.option(
+    "--image", type=click.Path(path_type=Path, dir_okay=False), help="Check this disk image instead."
+)
+@click.option(
+    "--release",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The release that --image has to be of.",
+)
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+)
+def cli(
+    place: Path | None, trust: tuple[Path, ...], image: Path | None, release: Path | None, home: Path | None
+) -> None:
+    """Check the release in DIR from the trust root alone, offline.
+
+    \b
+    Examples:
+      colvert verify out/1.0.0 --trust keys
+      colvert verify --image disk.vmdk --release out/1.0.0 --trust keys
+    """
+    with exit_codes():
+        named = release or place
+        if named is None or (image is None) != (release is None):
+            raise ColvertError(Code.USAGE, "DIR is wanted, or --image FILE with --release DIR")
+        root = read_trust(trust) if trust else _own()
+        verifier = Verifier(named, root, _expander(home))
+        report = verifier.run() if image is None else verify_image(image, verifier, _sdk(home).root)
+        _show(report)
+
+
+def _own() -> Trust:
+    """The checkout's own key, for what the checkout itself built."""
+    return Trust((Known("development", development_key(STATE).public),))
+
+
+def _sdk(home: Path | None) -> Sdk:
+    return ensure_sdk(open_home(home), Events())
+
+
+def _expander(home: Path | None) -> Expand:
+    """zstd of the machine, so that a user needs nothing else; the SDK's where there is none."""
+
+    def by_host(source: Path, out: Path) -> Path:
+        run(["zstd", "-d", "-q", "--long=31", "-o", out, source])
+        return out
+
+    def by_sdk(source: Path, out: Path) -> Path:
+        out.parent.chmod(0o755)
+        return zstd.expand(source, out, sdk_root=_sdk(home).root)
+
+    return by_host if shutil.which("zstd") else by_sdk
+
+
+def _show(report: Report) -> None:
+    for line in report.held:
+        click.echo(f"ok  {line}")
+    raise_all(report.errors)

@@ -1,0 +1,268 @@
+"""Release: everything that can be checked of a release with the trust root and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from builder.errors import Code, ColvertError, Location, raise_all
+from builder.formats.hashtree import check_tree
+from builder.pipeline.key import digest_bytes, digest_file
+from builder.release import authenticode, contents
+from builder.release import index as update
+from builder.release.contents import BOOT, FILE, LOADER, Contents, Enveloped, parse_contents
+from builder.release.dsse import parse
+from builder.release.index import Index, parse_index
+from builder.release.keys import DEVELOPMENT
+from builder.release.pkcs7 import signers
+from builder.release.request import from_base64
+from builder.release.trust import Known, Trust, envelope_signers, key_id, root_hash
+
+Expand = Callable[[Path, Path], Path]
+USRHASH = re.compile(rb"(?:^|\s)usrhash=(\S*)")
+
+
+@dataclass
+class Report:
+    """What was checked, and what did not hold."""
+
+    held: list[str] = field(default_factory=list)
+    errors: list[ColvertError] = field(default_factory=list)
+
+    def ok(self, what: str) -> None:
+        self.held.append(what)
+
+    def bad(self, path: str, why: str) -> None:
+        self.errors.append(ColvertError(Code.RELEASE_INVALID, why, where=Location(path)))
+
+    def run(self, path: str, check: Callable[[], str]) -> None:
+        """A check says what held, or fails."""
+        try:
+            self.ok(f"{path}: {check()}")
+        except ColvertError as error:
+            self.errors.append(error.but(where=Location(path)))
+        except FileNotFoundError:
+            self.bad(path, "it is missing")
+
+
+@dataclass
+class Verifier:
+    """One release's directory, and who is believed."""
+
+    place: Path
+    trust: Trust
+    expand: Expand
+    report: Report = field(default_factory=Report)
+
+    def run(self) -> Report:
+        """Check all of it; a release without a believable index is not looked at further."""
+        index = self.index()
+        count = sum(self._file(one.path, one.size, one.sha256) for one in index.files)
+        self.report.ok(f"{count} of {len(index.files)} files are those of the index")
+        self._foreign(index)
+        uki = self.place / index.uki
+        self.report.run(index.uki, lambda: self._program(index, uki))
+        self.report.run(index.uki, lambda: _names_root_hash(uki, index))
+        loader = f"{BOOT}/{LOADER}"
+        self.report.run(loader, lambda: self._program(index, self.place / loader))
+        self.report.run(f"{BOOT}/{contents.ROOT_HASH}", lambda: self._root_hash(index))
+        for one in index.envelopes:
+            self.report.run(one.path, partial(self._envelope, index, one))
+        return self.report
+
+    def index(self) -> Contents:
+        """The release index, signed by keys of the trust root."""
+        path = self.place / FILE
+        if not path.is_file():
+            what = "there is no release index: the release is not signed"
+            raise ColvertError(Code.RELEASE_INVALID, what, where=Location(str(path)))
+        if path.stat().st_size > contents.MAX_SIZE:
+            raise ColvertError(Code.RELEASE_INVALID, "the index is too large", where=Location(str(path)))
+        try:
+            payload, text = self._opened(path.read_bytes(), contents.PAYLOAD_TYPE, self.trust.bare(), "")
+        except ColvertError as error:
+            raise error.but(where=Location(str(path))) from error
+        index = parse_contents(payload, path)
+        # who signs releases of this name is said inside; it has to be them
+        _, text = self._opened(
+            path.read_bytes(), contents.PAYLOAD_TYPE, self._release_keys(index), index.keys.release
+        )
+        self._known(index.keys.release)
+        self.report.ok(f"{FILE}: {index.image_id} {index.version}, {text}")
+        return index
+
+    def _release_keys(self, index: Contents) -> list[Known]:
+        return self.trust.bare(index.keys.release)
+
+    def _opened(self, data: bytes, payload_type: str, known: list[Known], name: str) -> tuple[bytes, str]:
+        """The payload of an envelope that enough of the known keys signed."""
+        envelope = parse(data)
+        if envelope.to_bytes() != data:
+            raise ColvertError(Code.RELEASE_INVALID, "the envelope is not written as it was signed")
+        if envelope.payload_type != payload_type:
+            raise ColvertError(Code.RELEASE_INVALID, f"it holds {envelope.payload_type[:80]!r}")
+        try:
+            payload = from_base64(envelope.payload)
+            given = {one.keyid: from_base64(one.sig) for one in envelope.signatures}
+        except ValueError as error:
+            raise ColvertError(Code.RELEASE_INVALID, f"no signed envelope: {error}") from error
+        found = envelope_signers(payload_type, payload, given.values(), known)
+        revoked = sorted(set(given) & self.trust.revoked)
+        _enough(len(found), self.trust.policy.threshold(name), "signed by", revoked)
+        if not found <= set(given):
+            raise ColvertError(Code.SIGNATURE_INVALID, "a signature does not say whose it is")
+        strangers = ", ".join(sorted(key[:16] for key in set(given) - found))
+        if strangers:
+            self.report.ok(f"note: also signed by {strangers}, which is no key of the trust root")
+        return payload, f"signed by {_names(known, found)}"
+
+    def _file(self, name: str, size: int, sha256: str) -> bool:
+        path = self.place / name
+        if not path.is_file() or path.is_symlink():
+            self.report.bad(name, "it is missing")
+        elif path.stat().st_size != size:
+            self.report.bad(name, f"it has {path.stat().st_size} bytes instead of {size}")
+        elif digest_file(path) != sha256:
+            self.report.bad(name, "it is not the release's: another SHA-256")
+        else:
+            return True
+        return False
+
+    def _foreign(self, index: Contents) -> None:
+        known = {one.path for one in index.files} | {one.path for one in index.envelopes}
+        for name in contents.paths(self.place):
+            if name not in known:
+                self.report.bad(name, "it is no part of the release")
+
+    def _known(self, name: str) -> None:
+        """Where a policy names keys, no other counts: not a checkout's either."""
+        keys = self.trust.policy.keys
+        if keys and name not in keys:
+            raise ColvertError(Code.POLICY, f"the policy of the trust root has no key {name}")
+
+    def _program(self, index: Contents, path: Path) -> str:
+        pe = authenticode.parse_pe(path.read_bytes())
+        name = index.keys.secure_boot
+        self._known(name)
+        if name == DEVELOPMENT:
+            return "not signed for Secure Boot (a development build)"
+        known = self.trust.certificates(name)
+        found = {key_id(one) for one in authenticode.signed_by(pe, known)}
+        _enough(len(found), self.trust.policy.threshold(name), "Authenticode signature by", [name])
+        return f"Authenticode signature by {_names(self.trust.named(name), found)}"
+
+    def _root_hash(self, index: Contents) -> str:
+        if (self.place / BOOT / contents.ROOT_HASH).read_bytes() != index.root_hash.encode():
+            raise ColvertError(Code.RELEASE_INVALID, "it is another root hash than the index's")
+        name = index.keys.usr
+        self._known(name)
+        if name == DEVELOPMENT:
+            return "the root hash is not signed (a development build)"
+        data = (self.place / BOOT / contents.ROOT_HASH_SIGNATURE).read_bytes()
+        known = self.trust.certificates(name)
+        found = {key_id(one) for one in signers(data, root_hash(index.root_hash), known)}
+        _enough(len(found), self.trust.policy.threshold(name), "PKCS#7 signature by", [name])
+        return f"PKCS#7 signature of the root hash by {_names(self.trust.named(name), found)}"
+
+    def _envelope(self, index: Contents, one: Enveloped) -> str:
+        data = (self.place / one.path).read_bytes()
+        known = self._release_keys(index)
+        payload, text = self._opened(data, one.payload_type, known, index.keys.release)
+        if one.payload_type == update.PAYLOAD_TYPE:
+            made = parse_index(payload, self.place / one.path)
+            if (made.image_id, made.version, made.root_hash) != (
+                index.image_id,
+                index.version,
+                index.root_hash,
+            ):
+                raise ColvertError(Code.RELEASE_INVALID, f"it is of {made.image_id} {made.version}")
+        if digest_bytes(payload) != one.sha256:
+            raise ColvertError(Code.RELEASE_INVALID, "its content is another one than the index says")
+        if one.payload_type == update.PAYLOAD_TYPE and one.path.endswith("/index.json"):
+            self._update(made, index)
+        return text
+
+    def _update(self, made: Index, index: Contents) -> None:
+        """The update files become the release's /usr and UKI."""
+        folder = self.place / "update"
+        for name, part in made.parts.items():
+            for file in part.files:
+                self.report.run(f"update/{file.name}", partial(_whole, folder, file, name))
+        with TemporaryDirectory(prefix="colvert-verify-") as work:
+            for name, part in made.parts.items():
+                check = partial(self._part, folder, name, part, Path(work), index)
+                self.report.run(f"update/{part.whole.name}", check)
+            usr, tree = Path(work) / "usr", Path(work) / "verity"
+            if usr.is_file() and tree.is_file():
+                self.report.run("usr", partial(_tree, usr, tree, index))
+        expires = datetime.fromtimestamp(min(made.expires, 1 << 37), UTC)
+        note = " (past: machines refuse it)" if expires < datetime.now(UTC) else ""
+        self.report.ok(
+            f"update index: for machines from {made.from_at_least} on, until {expires:%Y-%m-%d}{note}"
+        )
+
+    def _part(self, folder: Path, name: str, part: update.Part, work: Path, index: Contents) -> str:
+        out = self.expand(folder / part.whole.name, work / name)
+        if out.stat().st_size != part.size or digest_file(out) != part.sha256:
+            out.unlink()
+            raise ColvertError(Code.RELEASE_INVALID, f"it does not hold the {name} of the index")
+        if name == "uki" and part.sha256 != digest_file(self.place / index.uki):
+            raise ColvertError(Code.RELEASE_INVALID, f"its UKI is not {index.uki}")
+        return f"holds the {name} of the index"
+
+
+def _whole(folder: Path, file: update.File, name: str) -> str:
+    path = folder / file.name
+    if path.stat().st_size != file.size or digest_file(path) != file.sha256:
+        raise ColvertError(Code.RELEASE_INVALID, f"it is not the file of {name} that the update index names")
+    origin = f"from {file.origin.version}" if file.origin else "whole"
+    return f"{name}, {origin}"
+
+
+def _tree(usr: Path, tree: Path, index: Contents) -> str:
+    wrong = check_tree(usr, tree, index.root_hash)
+    if wrong:
+        raise ColvertError(Code.RELEASE_INVALID, wrong)
+    return f"every block is that of root hash {index.root_hash[:16]}…"
+
+
+def _names_root_hash(path: Path, index: Contents) -> str:
+    """The UKI's command line names the root hash, and its os-release the version."""
+    pe = authenticode.parse_pe(path.read_bytes())
+    line = pe.section(".cmdline").rstrip(b"\0\n")
+    if [one.decode("ascii", "replace") for one in USRHASH.findall(line)] != [index.root_hash]:
+        raise ColvertError(Code.RELEASE_INVALID, "its command line does not name the root hash")
+    said = dict(_pairs(pe.section(".osrel").rstrip(b"\0").decode("utf-8", "replace")))
+    if (said.get("IMAGE_ID"), said.get("IMAGE_VERSION")) != (index.image_id, index.version):
+        raise ColvertError(Code.RELEASE_INVALID, "its os-release is of another image or version")
+    return "its command line names the root hash, its os-release the version"
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, sign, value = line.partition("=")
+        if sign:
+            yield name, value.strip("\"'")
+
+
+def _enough(have: int, need: int, what: str, names: list[str]) -> None:
+    if have < need:
+        who = f"{have} of {need}" if need > 1 else "no key of the trust root"
+        detail = [f"about {name}" for name in names]
+        raise ColvertError(Code.SIGNATURE_INVALID, f"{what} {who}", detail=detail)
+
+
+def _names(known: list[Known], ids: set[str]) -> str:
+    return ", ".join(sorted({one.name for one in known if one.key.id in ids}))
+
+
+def verify(place: Path, trust: Trust, expand: Expand) -> Report:
+    """Check a release; raises all that does not hold."""
+    report = Verifier(place, trust, expand).run()
+    raise_all(report.errors)
+    return report

@@ -1,0 +1,84 @@
+"""The machine that signs: a Debian root with the signer's few dependencies, a token and a key service.
+
+Nothing of the builder's own environment is in it: that `colvert sign` runs there says that it
+needs no more. Made once, below the home's cache, read-only afterwards.
+"""
+
+from __future__ import annotations
+
+import uuid
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.pipeline.key import digest_tree
+from builder.pipeline.lock import held
+from builder.pipeline.store import discard
+from builder.sandbox.debian import make_root, package_names
+from builder.sandbox.home import Home
+from builder.sandbox.pypi import download
+from builder.sandbox.run import Bind, Result, Sandbox, run
+
+RECIPE = Path(__file__).parent / "recipe"
+CHECKOUT = Path(__file__).parents[2]
+# rooms of the checkout that go along to the machine that signs
+ROOMS = ("errors.py", "__init__.py", "cli", "release", "manifest", "pipeline")
+HOME = "/tmp/home"
+MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+
+
+@dataclass(frozen=True)
+class SignerMachine:
+    """The root, and a home that is this test's own."""
+
+    root: Path
+    home: Path
+
+    def run(
+        self, script: str, *words: str, env: Mapping[str, str] | None = None, check: bool = True
+    ) -> Result:
+        """Run a bash script; it sees its home and the few rooms of the checkout, and no network."""
+        binds = [Bind(self.home, HOME, writable=True)]
+        binds += [Bind(CHECKOUT / "builder" / name, f"/opt/colvert/builder/{name}") for name in ROOMS]
+        inner = {
+            "HOME": HOME,
+            "PYTHONPATH": "/opt/colvert:/opt/site",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SOFTHSM2_CONF": f"{HOME}/softhsm2.conf",
+            "COLVERT_PKCS11_MODULE": MODULE,
+            **(env or {}),
+        }
+        prelude = 'set -euo pipefail; colvert-sign() { python3 -m builder.cli.sign "$@"; }\n'
+        argv = ["bash", "-c", prelude + script, "bash", *words]
+        # what is bound below /opt has to have places there
+        box = Sandbox(self.root, tuple(binds), tmpfs=("/opt/colvert",))
+        return run(argv, sandbox=box, env=inner, cwd=HOME, check=check, timeout=300.0)
+
+
+def ensure_signer(home: Home) -> Path:
+    """The signer's root of the present recipe, made now if need be (about a minute, 500 MB)."""
+    place = home.cache / "signer"
+    place.mkdir(exist_ok=True)
+    final = place / digest_tree(RECIPE)[:16]
+    with held(place / "lock"):
+        if not final.exists():
+            _make(place, final)
+    return final
+
+
+def _make(place: Path, final: Path) -> None:
+    work = place / f"tmp-{uuid.uuid4().hex}"
+    root, inputs = work / "root", work / "inputs"
+    inputs.mkdir(parents=True)
+    try:
+        options = ("--only-binary", ":all:", "--python-version", "313", "--platform", "manylinux2014_x86_64")
+        download(RECIPE / "pkcs11.lock", inputs, *options)
+        make_root(root, package_names(RECIPE / "packages.txt"), log=place / "debian.log")
+        [wheel] = inputs.glob("*.whl")
+        (root / "opt/colvert").mkdir()
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(root / "opt/site")
+        root.rename(final)
+    finally:
+        discard(work)

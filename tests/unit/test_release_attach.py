@@ -1,0 +1,241 @@
+"""Attach: signatures come back; killed anywhere it can be run again, and two of it wait for each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.errors import Code, ColvertError
+from builder.release.contents import FILE, paths
+from tests.unit.signing import NAMES, Project, make, private, write_keys
+
+WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
+
+
+def state(project: Project) -> dict[str, bytes]:
+    """Every file of the release, and of its signing."""
+    return {str(path): path.read_bytes() for path in sorted(project.place.rglob("*")) if path.is_file()}
+
+
+def release(project: Project) -> dict[str, bytes]:
+    """What is published."""
+    return {name: (project.place / name).read_bytes() for name in (*paths(project.place), FILE)}
+
+
+def refused(project: Project, *files: Path) -> ColvertError:
+    """The error; nothing was written before it."""
+    before = state(project)
+    with pytest.raises(ColvertError) as caught:
+        project.attach(*files)
+    after = state(project)
+    assert {name: data for name, data in after.items() if not name.endswith("/lock")} == {
+        name: data for name, data in before.items() if not name.endswith("/lock")
+    }
+    return caught.value
+
+
+def test_two_rounds_lead_to_a_signed_release(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    assert [item.name for item in project.request.items] == ["uki", "loader", "usr-root-hash"]
+    outcome = project.attach(project.sign("db", "verity"))
+    assert outcome.request is not None
+    assert [item.name for item in project.request.items] == ["update-index", "release-index"]
+    assert not (project.place / FILE).exists()
+    project.attach(project.sign("release"))
+    assert project.verify().errors == []
+
+
+def test_signatures_come_in_any_order_and_more_than_once(tmp_path: Path) -> None:
+    one, other = make(tmp_path / "a"), make(tmp_path / "b")
+    one.sign_all()
+    db, verity = other.sign("db", out="db.json"), other.sign("verity", out="verity.json")
+    assert "uki: 0 of 1" in other.attach(verity).missing[0]
+    other.attach(db, verity)
+    last = other.sign("release", out="release.json")
+    other.attach(last)
+    assert release(one) == release(other)
+    for again in ((verity, db), (last,), (), (db, last)):
+        assert other.attach(*again).missing == ()
+        assert release(one) == release(other)
+
+
+def test_two_of_three_sign(tmp_path: Path) -> None:
+    project = make(tmp_path, names=("db-a", "db-b", "db-c", "verity", "release-a", "release-b"))
+    (project.keys / "policy.yaml").write_text(
+        "keys: {db: {threshold: 2}, release: {threshold: 2}, verity: {}}\n"
+    )
+    a = project.sign("db-a", out="a.json", as_name={"db-a": "db"})
+    b = project.sign("db-c", out="b.json", as_name={"db-c": "db"})
+    verity = project.sign("verity", out="verity.json")
+    assert project.attach(a, a, verity).missing == (
+        "uki: 1 of 2 signatures by db", "loader: 1 of 2 signatures by db")  # fmt: skip
+    project.attach(b)
+    first = project.sign("release-a", out="1.json", as_name={"release-a": "release"})
+    second = project.sign("release-b", out="2.json", as_name={"release-b": "release"})
+    assert len(project.attach(second).missing) == 2
+    assert project.attach(first).missing == ()
+    assert project.verify().errors == []
+    (project.keys / "policy.yaml").write_text(
+        "keys: {db: {threshold: 3}, release: {threshold: 2}, verity: {}}\n"
+    )
+    assert project.broken() == {"boot/acme_1.0.0.efi", "boot/systemd-bootx64.efi"}
+
+
+def test_a_third_signer_after_the_assembly_is_too_late(tmp_path: Path) -> None:
+    project = make(tmp_path, names=("db", "db-b", "verity", "release"))
+    late = project.sign("db-b", out="late.json", as_name={"db-b": "db"})
+    project.attach(project.sign("db", "verity"))
+    assert "closed" in refused(project, late).what
+
+
+@pytest.mark.parametrize("name", ["uki", "usr-root-hash"])
+def test_truncated_signatures(name: str, tmp_path: Path) -> None:
+    project = make(tmp_path)
+    path = project.sign("db", "verity")
+    whole = json.loads(path.read_text())
+    [row] = [row for row in whole["signatures"] if row["name"] == name]
+    value = row["value"]
+    for length in (4, 400, len(value) // 8 * 4, len(value) - 4):
+        row["value"] = value[:length]
+        path.write_text(json.dumps(whole))
+        assert refused(project, path).code is Code.SIGNATURE_INVALID
+    path.write_text(path.read_text()[:200])
+    assert refused(project, path).code is Code.RELEASE_INVALID
+
+
+def test_a_damaged_signature(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    project.attach(project.sign("db", "verity"))
+    path = project.sign("release")
+    whole = json.loads(path.read_text())
+    value = whole["signatures"][0]["value"]
+    whole["signatures"][0]["value"] = ("B" if value[0] == "A" else "A") + value[1:]
+    path.write_text(json.dumps(whole))
+    assert "damaged" in refused(project, path).what
+
+
+def test_a_foreign_key(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    write_keys(project.keys, ["dbx"])
+    path = project.sign("dbx", "verity", as_name={"dbx": "db"})
+    assert "another key than db" in refused(project, path).what
+    for file in project.keys.glob("dbx.*"):
+        file.unlink()
+    assert "not in the trust root" in refused(project, path).what
+
+
+def test_a_key_for_another_purpose(tmp_path: Path) -> None:
+    """The key of root hashes is trusted, but not for programs."""
+    project = make(tmp_path)
+    path = project.sign("verity", as_name={"verity": "db"})
+    assert "another key than db" in refused(project, path).what
+
+
+def test_a_revoked_key(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    project.attach(project.sign("verity"))
+    path = project.sign("db")
+    write_keys(project.keys / "revoked", ["db"], private_too=False)
+    assert "revoked" in refused(project, path).what
+    (project.keys / "revoked/db.crt").unlink()
+    project.attach(path)
+    project.attach(project.sign("release"))
+    write_keys(project.keys / "revoked", ["verity", "release"], private_too=False)
+    assert "revoked" in refused(project).what
+
+
+def test_signatures_of_another_request(tmp_path: Path) -> None:
+    old, new = make(tmp_path, "1.0.0"), make(tmp_path, "1.1.0")
+    assert "another request" in refused(new, old.sign("db", "verity")).what
+
+
+def test_a_directory_that_no_build_left(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    with pytest.raises(ColvertError) as caught:
+        Project(tmp_path, project.keys, "1.0.0").attach()
+    assert caught.value.code is Code.NOT_BUILT
+
+
+def killed_at(project: Project, number: int, *files: Path) -> bool:
+    """Attach in a child that is killed (SIGKILL) at its n-th change of a file; whether it was."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal left
+            opened = (
+                event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
+            if event in WRITES or opened:
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        try:
+            project.attach(*files)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_killed_at_any_point_and_run_again(tmp_path: Path) -> None:
+    wanted = release(make(tmp_path / "whole").sign_all())
+    points = 0
+    for number in range(200):
+        project = make(tmp_path / str(number))
+        first = project.sign("db", "verity", out="first.json")
+        killed = killed_at(project, number, first)
+        project.attach(first)
+        second = project.sign("release", out="second.json")
+        also = killed_at(project, number, second)
+        assert project.attach(first, second).missing == ()
+        assert release(project) == wanted
+        points += killed + also
+        if not killed:
+            break
+    assert points > 20 and not killed
+
+
+def test_two_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    files = [project.sign(name, out=f"{name}.json") for name in ("db", "verity")]
+    project.attach(files[0])
+    log = tmp_path / "log"
+
+    def slow(*given: Any) -> None:
+        with log.open("a") as stream:
+            stream.write("begin\n")
+        time.sleep(0.3)
+        project.assemble(*given)
+        with log.open("a") as stream:
+            stream.write("end\n")
+
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                project.attach(files[1], assemble=slow)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert log.read_text().split() in (["begin", "end"], ["begin", "end"] * 2)
+    project.attach(project.sign("release"))
+    assert project.verify().errors == []
+
+
+def test_the_keys_of_these_tests_are_of_three_kinds() -> None:
+    assert len({private(name).public.id for name in NAMES}) == 3

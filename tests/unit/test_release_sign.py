@@ -1,0 +1,285 @@
+"""What signs: Authenticode and PKCS#7 by digest alone, the policy, and the command with its few imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from builder.cli.sign import cli
+from builder.errors import Code, ColvertError
+from builder.formats.hashtree import check_tree
+from builder.formats.verity import signature_partition
+from builder.release import authenticode
+from builder.release.pkcs7 import merge, sign_content, signers
+from builder.release.policy import read_policy
+from builder.release.request import read_signatures
+from builder.release.signers import open_signer
+from builder.release.trust import read_certificate, root_hash
+from tests.conftest import ROOT
+from tests.unit.signing import BLOCK, Project, hash_tree, make, private, program, write_keys
+
+ALLOWED = {"asn1crypto", "cryptography", "click", "pydantic", "yaml"}
+# what those bring themselves
+THEIRS = {"pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "cffi"}
+ROOMS = {"cli", "errors", "manifest", "pipeline", "release"}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return write_keys(tmp_path / "keys", ("db", "verity", "release", "db-b"))
+
+
+def test_the_signer_imports_little() -> None:
+    script = "import sys; old = set(sys.modules); import builder.cli.sign; print(*(set(sys.modules) - old))"
+    told = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    own = {name.split(".")[1] for name in told if name.startswith("builder.")}
+    assert own == ROOMS
+    assert not {"builder.cli.common", "builder.manifest.load", "builder.pipeline.store"} & set(told)
+    others = {name.split(".")[0] for name in told if name[0] != "_"}
+    others -= set(sys.stdlib_module_names) | {"builder", "cython_runtime"}
+    assert others <= ALLOWED | THEIRS
+    assert "cryptography" in others
+
+
+def test_the_digest_leaves_out_what_signing_changes(keys: Path) -> None:
+    pe = authenticode.parse_pe(program({".text": b"code", ".cmdline": b"quiet"}, size=5))
+    digest, db = authenticode.digest(pe), read_certificate(keys / "db.crt")
+    signed = authenticode.parse_pe(
+        authenticode.attach(pe, [authenticode.sign(digest, db, private("db").sign)])
+    )
+    assert authenticode.digest(signed) == digest
+    assert authenticode.signed_by(signed, [db]) == [db]
+    assert signed.section(".cmdline") == b"quiet"
+    assert len(signed.data) % 8 == 0
+    assert authenticode.attach(signed, authenticode.signatures(signed)) == signed.data
+    other = authenticode.parse_pe(program({".text": b"c0de", ".cmdline": b"quiet"}, size=5))
+    assert authenticode.digest(other) != digest
+
+
+def test_two_signatures_of_one_program(keys: Path) -> None:
+    pe = authenticode.parse_pe(program({".text": b"code"}))
+    certificates = [read_certificate(keys / f"{name}.crt") for name in ("db", "db-b")]
+    made = [
+        authenticode.sign(authenticode.digest(pe), one, private(name).sign)
+        for name, one in zip(("db", "db-b"), certificates, strict=True)
+    ]
+    signed = authenticode.parse_pe(authenticode.attach(pe, made))
+    assert authenticode.signed_by(signed, certificates) == certificates
+    assert authenticode.signed_by(signed, certificates[1:]) == certificates[1:]
+
+
+def test_programs_that_are_cut_off() -> None:
+    whole = program({".text": b"code"})
+    for size in (*range(0, 0x400, 7), 0):
+        with pytest.raises(ColvertError):
+            authenticode.signatures(authenticode.parse_pe(whole[:size]))
+
+
+def test_no_bit_of_a_signature_is_free(keys: Path) -> None:
+    """A changed message is refused or names nobody, but for the copy of the certificate and the like."""
+    verity = read_certificate(keys / "verity.crt")
+    content = root_hash("ab" * 32)
+    whole = sign_content(content, verity, private("verity").sign)
+    tail = len(whole) - 256
+    for at in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << at % 8
+        try:
+            found = signers(bytes(changed), content, [verity])
+        except ColvertError as error:
+            assert error.code is Code.SIGNATURE_INVALID
+            continue
+        assert at < tail or found == []
+    for size in range(0, len(whole), 5):
+        with pytest.raises(ColvertError):
+            signers(whole[:size], content, [verity])
+
+
+def test_several_signers_of_one_root_hash(keys: Path) -> None:
+    content = root_hash("ab" * 32)
+    found = [read_certificate(keys / f"{name}.crt") for name in ("db", "verity")]
+    parts = [
+        sign_content(content, one, private(name).sign)
+        for name, one in zip(("db", "verity"), found, strict=True)
+    ]
+    both = merge(parts, content)
+    assert both == merge(parts[::-1], content)
+    assert merge(parts[:1], content) == parts[0]
+    assert signers(both, content, found) == found
+    assert signers(both, root_hash("cd" * 32), found) == []
+
+
+def test_the_signature_partition() -> None:
+    content = signature_partition("ab" * 32, "cd" * 32, b"signature")
+    assert len(content) == 4096
+    assert json.loads(content.rstrip(b"\0")) == {
+        "rootHash": "ab" * 32, "certificateFingerprint": "cd" * 32, "signature": "c2lnbmF0dXJl"}  # fmt: skip
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 128, 129, 300])
+def test_hash_trees(blocks: int, tmp_path: Path) -> None:
+    data = b"".join(bytes([number % 251]) * BLOCK for number in range(blocks))
+    tree, digest = hash_tree(data, b"salt")
+    usr, path = tmp_path / "usr", tmp_path / "tree"
+    usr.write_bytes(data)
+    path.write_bytes(tree)
+    assert check_tree(usr, path, digest) == ""
+    assert check_tree(usr, path, "ab" * 32)
+    usr.write_bytes(data[:-1] + b"\xff")
+    assert check_tree(usr, path, digest)
+    usr.write_bytes(data)
+    path.write_bytes(tree[:-1] + b"\xff")
+    assert check_tree(usr, path, digest)
+
+
+# --- the command ---------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = make(tmp_path)
+    (made.keys / "policy.yaml").write_text(
+        "image_ids: [acme]\nkeys:\n  db: {items: [uki, loader]}\n  verity: {}\n"
+        "  release: {}\nstate: signed.json\n"
+    )
+    return made
+
+
+def sign(project: Project, *words: str, given: str | None = None) -> tuple[int, str]:
+    out = project.place.parent / "made.json"
+    options = ["--policy", str(project.keys / "policy.yaml"), "--out", str(out)]
+    done = CliRunner().invoke(cli, [str(project.place / "request.json"), *words, *options], input=given)
+    return done.exit_code, done.output
+
+
+def key(project: Project, *names: str) -> list[str]:
+    return [word for name in names for word in ("--key", f"{name}={project.keys / name}.key")]
+
+
+def test_it_shows_asks_and_signs(project: Project) -> None:
+    code, said = sign(project, *key(project, "db", "verity"), given="n\n")
+    assert code == 2 and "uki (authenticode) with db" in said and "nothing was signed" in said
+    assert not (project.place.parent / "made.json").exists()
+    assert not (project.keys / "signed.json").exists()
+    code, _ = sign(project, *key(project, "db", "verity"), given="y\n")
+    assert code == 0
+    assert project.attach(project.place.parent / "made.json").request is not None
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 0 and "root_hash: " in said
+    assert project.attach(project.place.parent / "made.json").missing == ()
+
+
+def test_versions_grow(project: Project, tmp_path: Path) -> None:
+    assert sign(project, *key(project, "db"), "--yes")[0] == 0
+    # the same again is no harm
+    assert sign(project, *key(project, "db"), "--yes")[0] == 0
+    older = make(tmp_path / "older", "0.9.0")
+    moved = Project(older.place, project.keys, "0.9.0")
+    code, said = sign(moved, *key(project, "db"), "--yes")
+    assert code == 2 and "older than 1.0.0" in said
+    request = project.place / "request.json"
+    request.write_text(request.read_text().replace(project.request.items[0].digest, "ab" * 32))
+    code, said = sign(project, *key(project, "db"), "--yes")
+    assert code == 2 and "signed before with another digest" in said
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ("image_ids: [other]\n", "not one of other"),
+        ("kinds: [dsse]\n", "nothing of the kind authenticode"),
+        ("keys: {release: {}}\n", "has no key db"),
+        ("keys: {db: {items: [loader]}}\n", "signs only loader"),
+        ("keys:\n  db: {thresold: 2}\n", ":2:8"),
+        ("kinds: [dss]\n", ":1:9"),
+        ("image_ids: [acme\n", ":2:1"),
+    ],
+)
+def test_what_does_not_fit_the_policy(policy: str, why: str, project: Project) -> None:
+    (project.keys / "policy.yaml").write_text(policy)
+    code, said = sign(project, *key(project, "db"), "--yes")
+    assert code == 2 and why in said
+    assert not (project.place.parent / "made.json").exists()
+
+
+def test_keys_that_do_not_fit(project: Project) -> None:
+    assert "asks for the key spare" in sign(project, "--key", f"spare={project.keys}/db.key", "--yes")[1]
+    wrong = ["--key", f"db={project.keys}/verity.key", "--cert", f"db={project.keys}/db.crt"]
+    assert "another key's" in sign(project, *wrong, "--yes")[1]
+    (project.keys / "db.crt").unlink()
+    assert "--cert db=FILE" in sign(project, *key(project, "db"), "--yes")[1]
+    assert "no private key" in sign(project, "--key", f"db={project.keys}/policy.yaml", "--yes")[1]
+    assert "twice" in sign(project, *key(project, "db", "db"), "--yes")[1]
+
+
+def test_a_release_with_development_keys_is_not_signed(project: Project) -> None:
+    """A policy that names keys knows no key of a checkout."""
+    project.attach(project.sign("db", "verity"))
+    (project.keys / "policy.yaml").write_text("keys: {release: {}, db: {}}\n")
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and "does not know: verity" in said
+
+
+def test_an_envelope_around_something_else(project: Project) -> None:
+    """The update index's name around the release index."""
+    project.attach(project.sign("db", "verity"))
+    request = project.place / "request.json"
+    whole = json.loads(request.read_text())
+    whole["items"][1]["name"], whole["items"][0]["name"] = "update-index", "release-index"
+    request.write_text(json.dumps(whole))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and said.count("it holds") == 2
+
+
+def test_an_index_of_another_release_is_not_signed(project: Project, tmp_path: Path) -> None:
+    """The request says 2.0, what is inside says 1.0."""
+    project.attach(project.sign("db", "verity"))
+    request = project.place / "request.json"
+    whole = json.loads(request.read_text())
+    whole["version"] = "2.0"
+    request.write_text(json.dumps(whole))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and "the request of acme 2.0" in said
+
+
+def test_an_encrypted_key(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+    path = tmp_path / "locked.key"
+    locked = BestAvailableEncryption(b"secret")
+    path.write_bytes(private("db").key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
+    asked = []
+
+    def ask(question: str, variable: str) -> str:
+        asked.append(variable)
+        return "secret" if len(asked) == 1 else "wrong"
+
+    assert open_signer(str(path), ask).public.id == private("db").public.id
+    with pytest.raises(ColvertError, match="passphrase is wrong"):
+        open_signer(str(path), ask)
+    assert asked == ["COLVERT_KEY_PASSPHRASE"] * 2
+
+
+def test_indexes_are_signed_with_p256_too(tmp_path: Path) -> None:
+    project = make(tmp_path, names=("db", "verity", "ec-release"))
+    (project.keys / "ec-release.pem").rename(project.keys / "release.pem")
+    project.attach(project.sign("db", "verity"))
+    project.attach(project.sign("ec-release", as_name={"ec-release": "release"}))
+    assert project.verify().errors == []
+
+
+def test_signatures_are_the_same_each_time(project: Project) -> None:
+    one, other = project.sign("db", "verity", out="1.json"), project.sign("db", "verity", out="2.json")
+    assert read_signatures([one]) == read_signatures([other])
+
+
+def test_an_empty_policy(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("")
+    assert read_policy(tmp_path / "policy.yaml").threshold("db") == 1

@@ -1,0 +1,135 @@
+"""Verify names what is not a release's: one bit anywhere, a file more or less, another release's part."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from builder.errors import Code, ColvertError, raise_all
+from builder.release.contents import FILE, paths
+from tests.unit.signing import Project, make, write_keys
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make(tmp_path_factory.mktemp("signed")).sign_all()
+
+
+@pytest.fixture
+def project(signed: Project, tmp_path: Path) -> Project:
+    """A copy to damage."""
+    shutil.copytree(signed.place, tmp_path / "release")
+    shutil.copytree(signed.keys, tmp_path / "keys")
+    return Project(tmp_path / "release", tmp_path / "keys", signed.version)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 1 << at % 8
+    path.write_bytes(data)
+
+
+def test_a_whole_release(project: Project) -> None:
+    report = project.verify()
+    assert report.errors == []
+    text = "\n".join(report.held)
+    for word in ("Authenticode signature by db", "PKCS#7 signature", "signed by release", "every block"):
+        assert word in text
+
+
+def test_one_bit_in_each_file(project: Project) -> None:
+    names = list(paths(project.place))
+    assert len(names) == 11
+    for name in names:
+        path = project.place / name
+        whole, size = path.read_bytes(), path.stat().st_size
+        for at in (0, size // 3, size // 2, size - 1):
+            flip(path, at)
+            assert name in project.broken(), (name, at)
+            path.write_bytes(whole)
+    assert project.broken() == set()
+
+
+def test_one_bit_in_the_release_index(project: Project) -> None:
+    path = project.place / FILE
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 61):
+        flip(path, at)
+        with pytest.raises(ColvertError) as caught:
+            raise_all(project.verify().errors)
+        assert str(caught.value.where).endswith((FILE, "keys")) or caught.value.code is Code.SIGNATURE_INVALID
+        path.write_bytes(whole)
+
+
+def test_a_file_that_is_gone_and_one_too_many(project: Project) -> None:
+    (project.place / "qemu/acme.qcow2").unlink()
+    (project.place / "qemu/other.qcow2").write_text("other")
+    (project.place / "boot/new.efi").symlink_to("systemd-bootx64.efi")
+    assert project.broken() == {"qemu/acme.qcow2", "qemu/other.qcow2", "boot/new.efi"}
+
+
+def test_no_index(project: Project) -> None:
+    (project.place / FILE).unlink()
+    with pytest.raises(ColvertError, match="not signed"):
+        project.verify()
+
+
+def test_an_older_index_is_replayed(project: Project, tmp_path: Path) -> None:
+    older = make(tmp_path / "older", "0.9.0").sign_all()
+    for name in ("index.json", "1.0.0.json"):
+        (project.place / "update" / name).write_bytes((older.place / "update/index.json").read_bytes())
+    errors = project.verify().errors
+    assert {str(error.where) for error in errors} == {"update/index.json", "update/1.0.0.json"}
+    assert all("acme 0.9.0" in error.what for error in errors)
+
+
+def test_an_older_release_index_is_replayed(project: Project, tmp_path: Path) -> None:
+    older = make(tmp_path / "older", "0.9.0").sign_all()
+    (project.place / FILE).write_bytes((older.place / FILE).read_bytes())
+    broken = project.broken()
+    assert {"boot/acme_0.9.0.efi", "boot/acme_1.0.0.efi", "update/0.9.0.json", "update/1.0.0.json"} <= broken
+
+
+@pytest.mark.parametrize("folder", ["boot", "update", "qemu"])
+def test_two_releases_mixed(folder: str, project: Project, tmp_path: Path) -> None:
+    other = make(tmp_path / "other", "1.1.0").sign_all()
+    shutil.rmtree(project.place / folder)
+    shutil.copytree(other.place / folder, project.place / folder)
+    broken = project.broken()
+    assert broken and any(name.startswith(folder) for name in broken)
+
+
+def test_a_key_that_is_revoked_or_gone(project: Project) -> None:
+    for name, places in (
+        ("db", {"boot/acme_1.0.0.efi", "boot/systemd-bootx64.efi"}),
+        ("verity", {"boot/usr.roothash"}),
+    ):
+        write_keys(project.keys / "revoked", [name], private_too=False)
+        assert project.broken() == places
+        shutil.rmtree(project.keys / "revoked")
+        (project.keys / f"{name}.crt").rename(project.keys / "away")
+        assert project.broken() == places
+        (project.keys / "away").rename(project.keys / f"{name}.crt")
+    write_keys(project.keys / "revoked", ["release"], private_too=False)
+    with pytest.raises(ColvertError) as caught:
+        project.verify()
+    assert caught.value.code is Code.SIGNATURE_INVALID
+
+
+def test_the_key_of_programs_does_not_sign_indexes(project: Project) -> None:
+    """Only the bare keys of the name that the index itself gives."""
+    (project.keys / "release.pem").rename(project.keys / "other.pem")
+    with pytest.raises(ColvertError) as caught:
+        project.verify()
+    assert caught.value.code is Code.SIGNATURE_INVALID
+
+
+def test_a_policy_without_the_key(project: Project) -> None:
+    """So does one of a production know no `development`."""
+    (project.keys / "policy.yaml").write_text("keys: {release: {}, db: {}}\n")
+    assert project.broken() == {"boot/usr.roothash"}
+    (project.keys / "policy.yaml").write_text("keys: {db: {}, verity: {}}\n")
+    with pytest.raises(ColvertError, match="no key release"):
+        project.verify()
