@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from builder.cli.failures import exit_codes
-from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import Signature
 from builder.release import project_keys, rotation
+from builder.release.authenticode import digest_program
 from builder.release.project_keys import CERTIFICATES, ProjectKeys, utc_now
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
@@ -67,7 +67,7 @@ def revoke(directory: Path, program: Path | None, key: Path | None) -> None:
             raise click.UsageError("one of --program and --key is wanted")
         keys, now = ProjectKeys(directory), utc_now()
         if program is not None:
-            rotation.revoke(keys, Signature.digest(authenticode_digest(program)), now)
+            rotation.revoke(keys, Signature.digest(digest_program(program)), now)
             click.echo(f"{directory / 'dbx.auth'}: it refuses {program}")
         elif key is not None:
             rotation.revoke_key(keys, key, now)

@@ -11,10 +11,11 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography.x509 import Certificate
 
-from builder.errors import Code, ColvertError
+from builder.errors import Code, ColvertError, Location
 from builder.release.pkcs7 import Content, sign_content, signers
 
 PE32_PLUS = 0x20B
@@ -98,6 +99,20 @@ def parse_pe(data: bytes) -> Pe:
     if (start or size) and (start % UNIT or start + size != len(data) or start < at):
         raise _invalid("the certificate table is not at the end")
     return pe
+
+
+def digest_program(path: Path) -> bytes:
+    """The digest by which firmware knows a program (dbx), signed or not."""
+    try:
+        pe = parse_pe(path.read_bytes() if path.is_file() else b"")
+    except ColvertError as error:
+        raise ColvertError(
+            Code.USAGE,
+            "this is no EFI program",
+            where=Location(str(path)),
+            hint="give a UKI or a boot loader",
+        ) from error
+    return bytes.fromhex(digest(pe))
 
 
 def digest(pe: Pe) -> str:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import ATTRIBUTES, VENDORS, Signature, read_signatures
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import boot
 from builder.machine.qemu import Firmware, Forward, MachineSpec
+from builder.release.authenticode import digest_program
 from builder.release.project_keys import ProjectKeys, create, utc_now
 from builder.release.rotation import revoke, rotate
 from tests.booted import BOOT_SECONDS, Booted, let_in, up
@@ -184,7 +184,7 @@ def test_what_is_revoked_is_refused(place: Place, what: str) -> None:
     uki = place.signed(place.uki(("colvert.test=old",)))
     disk = place.disk(uki)
     if what == "program":
-        revoke(keys, Signature.digest(authenticode_digest(uki)), utc_now())
+        revoke(keys, Signature.digest(digest_program(uki)), utc_now())
         refused(place, disk, LOADER_SAYS, keys)
     else:
         # with the certificate the loader falls too
@@ -197,7 +197,7 @@ def test_only_the_revoked_uki_is_refused(place: Place) -> None:
     """The control: with the same entry in dbx a newer UKI boots."""
     keys = ProjectKeys(Path(shutil.copytree(place.keys.directory, place.folder() / "keys")))
     old = place.signed(place.uki(("colvert.test=old",)))
-    revoke(keys, Signature.digest(authenticode_digest(old)), utc_now())
+    revoke(keys, Signature.digest(digest_program(old)), utc_now())
     with up(place.spec(place.disk(place.signed(place.uki())), keys), place.host) as booted:
         assert enforcing(booted)
 
@@ -269,7 +269,7 @@ def test_a_running_machine_takes_what_its_own_keys_have_signed(place: Place) -> 
     uki = place.signed(place.uki())
     for keys in (ours, theirs):
         rotate(keys, "db", utc_now())
-        revoke(keys, Signature.digest(authenticode_digest(uki)), utc_now())
+        revoke(keys, Signature.digest(digest_program(uki)), utc_now())
     with up(place.spec(place.disk(uki)), place.host) as booted:
         for name in ("db", "dbx", "KEK", "PK"):
             assert not take(booted, name, theirs.directory / f"{name}.auth")

@@ -13,9 +13,9 @@ import pytest
 from builder.errors import ColvertError
 from builder.formats.esp import ENROLL, KEYS, LOADER_CONF
 from builder.formats.gpt import ALIGNMENT
-from builder.formats.pe_digest import authenticode_digest
 from builder.formats.signature_list import ATTRIBUTES, VENDORS, Signature
 from builder.formats.tools import bench
+from builder.release.authenticode import digest_program
 from builder.release.project_keys import SIGNED_BY, ProjectKeys, create, utc_now
 from builder.release.rotation import revoke
 from builder.sandbox.sdk import Sdk
@@ -44,19 +44,19 @@ def keys(place: Path) -> ProjectKeys:
 
 def test_the_digest_is_the_one_that_signers_sign(sdk: Sdk, place: Path, keys: ProjectKeys) -> None:
     program = sdk.root / LOADER
-    digest = authenticode_digest(program)
+    digest = digest_program(program)
     signed = sign(program, place / "signed.efi", keys, sdk.root)
     assert digest not in program.read_bytes()
     assert digest in signed.read_bytes()
-    assert authenticode_digest(signed) == digest
+    assert digest_program(signed) == digest
 
 
 def test_another_byte_is_another_digest(sdk: Sdk, place: Path) -> None:
     data = bytearray((sdk.root / LOADER).read_bytes())
-    digest = authenticode_digest(sdk.root / LOADER)
+    digest = digest_program(sdk.root / LOADER)
     data[len(data) // 2] ^= 1
     (place / "changed.efi").write_bytes(data)
-    assert authenticode_digest(place / "changed.efi") != digest
+    assert digest_program(place / "changed.efi") != digest
 
 
 def _wrapped(content: bytes, tag: int) -> bytes:
