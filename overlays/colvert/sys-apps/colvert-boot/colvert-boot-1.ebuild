@@ -13,6 +13,9 @@ LICENSE="Apache-2.0"
 SLOT="0"
 KEYWORDS="amd64"
 
+DEPEND+="
+	dev-libs/colvert-base
+"
 # The programs that its units start.
 RDEPEND+="
 	app-shells/bash

@@ -14,6 +14,7 @@ SLOT="0"
 KEYWORDS="amd64"
 
 DEPEND+="
+	dev-libs/colvert-base
 	dev-libs/json-c
 	net-misc/curl
 "

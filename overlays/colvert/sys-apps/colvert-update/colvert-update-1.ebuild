@@ -15,6 +15,7 @@ KEYWORDS="amd64"
 
 DEPEND+="
 	app-arch/zstd
+	dev-libs/colvert-base
 	dev-libs/json-c
 	dev-libs/openssl
 	net-misc/curl

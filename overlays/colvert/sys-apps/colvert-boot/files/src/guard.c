@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <colvert/fd.h>
+
 #include "efivar.h"
 #include "text.h"
 

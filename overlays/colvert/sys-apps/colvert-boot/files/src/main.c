@@ -8,6 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <colvert/fd.h>
+#include <colvert/say.h>
+
 #include "boot.h"
 #include "efivar.h"
 #include "guard.h"

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <colvert/fd.h>
+
 #include "text.h"
 
 enum { CHUNK = 1 << 20, BLOCK = 4096 };

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <colvert/say.h>
+
 #include "state.h"
 #include "text.h"
 

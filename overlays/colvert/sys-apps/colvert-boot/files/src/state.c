@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <colvert/auto.h>
+
 #include "text.h"
 
 bool note_keep(const char *root, const struct note *note) {

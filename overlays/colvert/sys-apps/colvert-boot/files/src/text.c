@@ -9,11 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void close_done(int *fd) {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
+#include <colvert/fd.h>
 
 bool print(char *out, size_t room, const char *format, ...) {
 	va_list words;
@@ -47,22 +43,9 @@ bool read_text(int dir, const char *path, char *out, size_t room) {
 	return fd >= 0 && drain(fd, out, room);
 }
 
-static bool write_all(int fd, const char *data, size_t size) {
-	while (size) {
-		ssize_t count = write(fd, data, size);
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return false;
-		data += count;
-		size -= (size_t)count;
-	}
-	return true;
-}
-
 static bool fill(int dir, const char *path, const char *text) {
 	AUTO_FD fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	return fd >= 0 && write_all(fd, text, strlen(text)) && fsync(fd) == 0;
+	return fd >= 0 && write_all(fd, text, strlen(text)) == 0 && fsync(fd) == 0;
 }
 
 /* A rename is on the disk when its directory is. */
@@ -177,14 +160,4 @@ bool capture_file(const char *const argv[], const char *path) {
 	if (child == 0)
 		become(argv, fd);
 	return child > 0 && ended_well(child);
-}
-
-void say(enum level level, const char *format, ...) {
-	char line[2048];
-	va_list words;
-	va_start(words, format);
-	vsnprintf(line, sizeof line, format, words);
-	va_end(words);
-	/* the number in front is how systemd learns the priority */
-	fprintf(stderr, "<%d>%s\n", (int)level, line);
 }

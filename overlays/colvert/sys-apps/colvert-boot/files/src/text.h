@@ -1,14 +1,10 @@
-/* What every part uses: small files, programs' output, and words for the journal. */
+/* What every part uses: small files and programs' output. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define AUTO(type, done) __attribute__((cleanup(done))) type
-#define PRINTF(words, first) __attribute__((format(printf, words, first)))
-
-void close_done(int *fd);
-#define AUTO_FD AUTO(int, close_done)
+#include <colvert/auto.h>
 
 /* A directory and a name in it must fit, however they came here. */
 enum { PATH_ROOM = 512 };
@@ -32,7 +28,3 @@ void keep_end(char *text, size_t room);
 bool capture(const char *const argv[], char *out, size_t room);
 /* Runs a program whose output becomes a file; false where it fails. */
 bool capture_file(const char *const argv[], const char *path);
-
-enum level { LEVEL_WARNING = 4, LEVEL_NOTICE = 5, LEVEL_INFO = 6 };
-/* One line for the journal. */
-void say(enum level level, const char *format, ...) PRINTF(2, 3);

@@ -1,6 +1,6 @@
-#include "entry.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "entry.h"
 
 int main(void) {
 	struct entry entry;

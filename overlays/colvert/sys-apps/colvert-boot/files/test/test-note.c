@@ -1,6 +1,6 @@
-#include "note.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "note.h"
 
 static const char PANIC[] = "<6>[    1.000000] Run /init as init process\n"
                             "<0>[   12.345678] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n"

@@ -3,7 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "check.h"
+#include <colvert/check.h>
+
 #include "state.h"
 #include "text.h"
 

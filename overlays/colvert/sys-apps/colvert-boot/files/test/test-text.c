@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 
-#include "check.h"
+#include <colvert/check.h>
 
 int main(void) {
 	char out[64], text[64] = " a\n\nb\tc \n";

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <colvert/say.h>
+
+#include "bounds.h"
 #include "names.h"
 
 void answer_done(struct answer *answer) {

@@ -3,8 +3,10 @@
 
 #include <stdbool.h>
 
+#include <colvert/util.h>
+
+#include "bounds.h"
 #include "keys.h"
-#include "util.h"
 
 struct answer {
 	/* empty: the platform gives its machines no id of their own */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <colvert/say.h>
+
 #include "apply.h"
 
 static int usage(void) {

@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <colvert/say.h>
+
+#include "bounds.h"
 #include "manager.h"
 #include "names.h"
 #include "userdata.h"

@@ -4,7 +4,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "json.h"
+#include <colvert/json.h>
+#include <colvert/say.h>
+
+#include "bounds.h"
 #include "names.h"
 
 enum { SMALL = 4096, METADATA_MAX = 256 << 10 };

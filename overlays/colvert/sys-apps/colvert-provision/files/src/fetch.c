@@ -9,6 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <colvert/say.h>
+
+#include "bounds.h"
 #include "clouds.h"
 #include "http.h"
 #include "platform.h"

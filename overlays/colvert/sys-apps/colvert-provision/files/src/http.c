@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <colvert/say.h>
+
 enum {
 	CONNECT_MS = 5000,
 	REQUEST_MS = 10000,

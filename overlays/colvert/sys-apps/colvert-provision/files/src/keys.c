@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-#include "base64.h"
+#include <colvert/base64.h>
+
+#include "bounds.h"
 
 enum { LINE_MAX_LENGTH = 8192, COMMENT_MAX = 256, COUNT_MAX = 256 };
 

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 /* What became of the lines. */
 struct tally {

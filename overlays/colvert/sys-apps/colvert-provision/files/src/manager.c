@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include <colvert/say.h>
+
 extern char **environ;
 
 static bool run(const char *const argv[]) {

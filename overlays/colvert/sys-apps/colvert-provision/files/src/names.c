@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bounds.h"
+
 enum { NAME_LENGTH = 255, LABEL_LENGTH = 63 };
 
 #define EXTRA_UNIT "systemd.extra-unit."

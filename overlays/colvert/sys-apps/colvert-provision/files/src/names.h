@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "util.h"
+#include <colvert/util.h>
+
+#include "bounds.h"
 
 /* Takes a host name as RFC 1123 has it, in lower case. One that is too long for the kernel is cut
  * at its first dot. False where it is none: an address, say, or `localhost`. */

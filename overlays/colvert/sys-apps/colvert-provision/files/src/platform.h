@@ -1,7 +1,7 @@
 /* Which platform this machine runs on: from its firmware's tables, else from the OEM partition. */
 #pragma once
 
-#include "util.h"
+#include <colvert/util.h>
 
 /* How a platform tells its machines what they are. */
 enum source {

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <colvert/say.h>
+
 #include "vmware.h"
 
 enum { CHILD_SECONDS = 20 };

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 enum got {
 	GOT,         /* an answer */

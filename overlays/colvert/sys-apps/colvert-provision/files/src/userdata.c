@@ -2,8 +2,10 @@
 
 #include <string.h>
 
-#include "base64.h"
-#include "json.h"
+#include <colvert/base64.h>
+#include <colvert/json.h>
+
+#include "bounds.h"
 #include "names.h"
 
 enum { COUNT_MAX = 256 };

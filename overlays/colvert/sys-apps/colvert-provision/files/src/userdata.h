@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 enum user_data { USER_DATA_NONE, USER_DATA_SCRIPT, USER_DATA_CREDENTIALS, USER_DATA_UNKNOWN };
 

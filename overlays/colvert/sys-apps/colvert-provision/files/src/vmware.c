@@ -4,8 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base64.h"
-#include "json.h"
+#include <colvert/base64.h>
+#include <colvert/json.h>
+#include <colvert/say.h>
+
+#include "bounds.h"
 #include "names.h"
 
 enum {

@@ -5,7 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check.h"
+#include <colvert/check.h>
+
+#include "bounds.h"
+#include "sample.h"
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where) {
 	(void)info, (void)type, (void)where;

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check.h"
+#include <colvert/check.h>
+
+#include "sample.h"
 
 /* A service that answers from a table; what is not in it is not there. */
 struct row {

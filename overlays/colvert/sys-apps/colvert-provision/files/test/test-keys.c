@@ -1,6 +1,8 @@
-#include "keys.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "bounds.h"
+#include "keys.h"
+#include "sample.h"
 
 static struct tally add(struct blob *keys, const char *text) {
 	struct tally tally = {0};

@@ -3,11 +3,14 @@
  * are the same in every run; MUTATIONS in the environment asks for more of them. */
 #include <stdint.h>
 
-#include "base64.h"
-#include "check.h"
+#include <colvert/base64.h>
+#include <colvert/check.h>
+
+#include "bounds.h"
 #include "clouds.h"
 #include "names.h"
 #include "platform.h"
+#include "sample.h"
 #include "userdata.h"
 #include "vmware.h"
 

@@ -1,4 +1,6 @@
-#include "check.h"
+#include <colvert/check.h>
+
+#include "bounds.h"
 #include "names.h"
 
 static bool host(const char *text, const char *want) {

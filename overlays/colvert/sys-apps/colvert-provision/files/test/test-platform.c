@@ -1,6 +1,6 @@
-#include "platform.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "platform.h"
 
 static const char *dmi(const char *vendor, const char *product, const char *asset, const char *bios) {
 	struct dmi dmi = {

@@ -1,6 +1,6 @@
-#include "userdata.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "userdata.h"
 
 struct seen {
 	unsigned count;

@@ -1,6 +1,8 @@
-#include "vmware.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "bounds.h"
+#include "sample.h"
+#include "vmware.h"
 
 /* A hypervisor of our own: it speaks the protocol and knows some variables. */
 struct variable {

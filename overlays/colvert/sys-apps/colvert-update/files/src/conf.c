@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 void conf_start(struct conf *conf, const char *text, size_t size) {
 	*conf = (struct conf){.at = text, .end = text + size};

@@ -4,7 +4,7 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 static void context_done(EVP_MD_CTX **context) {
 	EVP_MD_CTX_free(*context);

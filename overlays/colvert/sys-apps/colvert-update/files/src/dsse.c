@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base64.h"
-#include "json.h"
+#include <colvert/base64.h>
+#include <colvert/json.h>
 
 #define TYPE "application/vnd.colvert.update-index.v1+json"
 

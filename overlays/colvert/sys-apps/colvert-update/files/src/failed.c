@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include <colvert/json.h>
+
 #include "version.h"
 
 #define FAILED "var/lib/colvert/failed"

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <colvert/json.h>
+
 #include "dsse.h"
-#include "json.h"
 #include "version.h"
 
 enum { WAYS_MAX = 64 };

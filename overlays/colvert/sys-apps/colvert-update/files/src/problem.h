@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 /* usage busy no-source network format signature expired image-id architecture channel older
  * from-at-least failed-before slot-too-small space disk verity esp-full not-pending no-other no-kexec */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "json.h"
+#include <colvert/json.h>
 
 void report_json(const struct context *context, bool good) {
 	struct json_object *all = json_object_new_object();

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "json.h"
+#include <colvert/json.h>
 
 #define STATE UPDATE_STATE "/state.json"
 

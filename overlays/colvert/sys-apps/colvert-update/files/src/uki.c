@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 enum {
 	PE_AT = 0x3c, /* where a DOS header says where the PE header is */

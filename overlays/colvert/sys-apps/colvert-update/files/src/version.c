@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 static bool is_digit(char c) {
 	return c >= '0' && c <= '9';

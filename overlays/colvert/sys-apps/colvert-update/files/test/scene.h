@@ -3,10 +3,11 @@
 
 #include <stdint.h>
 
-#include "check.h"
+#include <colvert/check.h>
+#include <colvert/util.h>
+
 #include "machine.h"
 #include "release.h"
-#include "util.h"
 
 enum {
 	MIB = 1 << 20,

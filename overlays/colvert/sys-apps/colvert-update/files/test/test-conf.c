@@ -4,9 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check.h"
+#include <colvert/check.h>
+#include <colvert/util.h>
+
 #include "settings.h"
-#include "util.h"
 
 static bool get(const char *text, const char *key, char out[64]) {
 	return conf_get(text, strlen(text), key, out, 64);

@@ -5,7 +5,8 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
-#include "check.h"
+#include <colvert/check.h>
+
 #include "index.h"
 #include "indexes.h"
 

@@ -1,6 +1,6 @@
-#include "index.h"
+#include <colvert/check.h>
 
-#include "check.h"
+#include "index.h"
 #include "indexes.h"
 
 static struct problem p;

@@ -1,7 +1,7 @@
-#include "rules.h"
+#include <colvert/check.h>
 
-#include "check.h"
 #include "failed.h"
+#include "rules.h"
 
 static const struct release base = {
     .version = "2.0",

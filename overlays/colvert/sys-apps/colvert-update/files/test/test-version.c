@@ -1,7 +1,7 @@
-#include "version.h"
+#include <colvert/check.h>
+#include <colvert/util.h>
 
-#include "check.h"
-#include "util.h"
+#include "version.h"
 
 /* In ascending order. test_update_client.py has systemd-analyze say the same. */
 static const char *const ascending[] = {

@@ -1,4 +1,4 @@
-/* What every part uses: bytes with a length, files below a directory, small questions about text. */
+/* What every program uses: bytes with a length, files below a directory, small questions about text. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,9 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define AUTO(type, done) __attribute__((cleanup(done))) type
-#define PRINTF(words, first) __attribute__((format(printf, words, first)))
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+#include <colvert/auto.h>
+#include <colvert/fd.h>
 
 /* Bytes; a NUL that `size` does not count always follows, so that text can be read as text. */
 struct blob {
@@ -19,11 +18,11 @@ struct blob {
 void blob_done(struct blob *blob);
 /* Adds bytes; false (and nothing is added) where the result would be larger than `limit`. */
 bool blob_add(struct blob *blob, const void *data, size_t size, size_t limit);
+bool blob_add_text(struct blob *blob, const char *text, size_t limit);
+/* Cuts spaces and line ends from the end. */
+void blob_trim(struct blob *blob);
 
 #define AUTO_BLOB AUTO(struct blob, blob_done)
-
-void close_done(int *fd);
-#define AUTO_FD AUTO(int, close_done)
 
 bool starts_with(const char *text, const char *prefix);
 bool ends_with(const char *text, const char *suffix);
@@ -39,8 +38,11 @@ void to_hex(const unsigned char *data, size_t size, char *out);
 
 /* Reads a regular file (no symbolic link as its last part) of at most `limit` bytes; negative errno. */
 int read_file(int dir, const char *path, size_t limit, struct blob *out);
+/* What the temporary file of write_file() is called; each program has its own. */
+extern const char temporary_name[];
 /* Puts a file in place whole or not at all, replacing what has its name; negative errno. */
 int write_file(int dir, const char *path, const void *data, size_t size, mode_t mode);
-int write_all(int fd, const void *data, size_t size);
+/* Adds a line to a file. */
+int append_line(int dir, const char *path, const char *line);
 /* Makes the directories above the last part of `path` where they are missing. */
 int make_parents(int dir, const char *path, mode_t mode);

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 /* Adds the decoded bytes to `out`. White space between the characters is allowed where `loose`;
  * anything else that is no Base64, and padding in the wrong place, is refused. */

@@ -1,4 +1,4 @@
-#include "util.h"
+#include <colvert/util.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,10 +38,13 @@ bool blob_add(struct blob *blob, const void *data, size_t size, size_t limit) {
 	return true;
 }
 
-void close_done(int *fd) {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+bool blob_add_text(struct blob *blob, const char *text, size_t limit) {
+	return blob_add(blob, text, strlen(text), limit);
+}
+
+void blob_trim(struct blob *blob) {
+	while (blob->size && strchr(" \t\r\n", blob->data[blob->size - 1]) && blob->data[blob->size - 1])
+		blob->data[--blob->size] = '\0';
 }
 
 bool starts_with(const char *text, const char *prefix) {
@@ -140,24 +143,10 @@ int read_file(int dir, const char *path, size_t limit, struct blob *out) {
 	}
 }
 
-int write_all(int fd, const void *from, size_t size) {
-	const char *data = from;
-	while (size) {
-		ssize_t count = write(fd, data, size);
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return -errno;
-		data += count;
-		size -= (size_t)count;
-	}
-	return 0;
-}
-
 /* The temporary name beside `path`: on the same file system, whatever the length of the last part. */
-static int temporary_name(const char *path, char *out, size_t room) {
+static int temporary_path(const char *path, char *out, size_t room) {
 	const char *slash = strrchr(path, '/');
-	int length = snprintf(out, room, "%.*s.colvert-update.new", slash ? (int)(slash - path + 1) : 0, path);
+	int length = snprintf(out, room, "%.*s%s", slash ? (int)(slash - path + 1) : 0, path, temporary_name);
 	return length < 0 || (size_t)length >= room ? -ENAMETOOLONG : 0;
 }
 
@@ -173,7 +162,7 @@ static int fill_file(int dir, const char *path, const void *data, size_t size, m
 
 int write_file(int dir, const char *path, const void *data, size_t size, mode_t mode) {
 	char temporary[1024];
-	int status = temporary_name(path, temporary, sizeof temporary);
+	int status = temporary_path(path, temporary, sizeof temporary);
 	if (status < 0)
 		return status;
 	unlinkat(dir, temporary, 0);
@@ -182,6 +171,18 @@ int write_file(int dir, const char *path, const void *data, size_t size, mode_t 
 		status = -errno;
 	if (status < 0)
 		unlinkat(dir, temporary, 0);
+	return status;
+}
+
+int append_line(int dir, const char *path, const char *line) {
+	AUTO_FD fd = openat(dir, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	int status = write_all(fd, line, strlen(line));
+	if (status == 0)
+		status = write_all(fd, "\n", 1);
+	if (status == 0 && fsync(fd) < 0)
+		status = -errno;
 	return status;
 }
 

@@ -1,4 +1,4 @@
-#include "base64.h"
+#include <colvert/base64.h>
 
 #include <stdint.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-#include "json.h"
+#include <colvert/json.h>
 
 #include <limits.h>
 
-#include "util.h"
+#include <colvert/util.h>
 
 enum { DEPTH = 16 };
 

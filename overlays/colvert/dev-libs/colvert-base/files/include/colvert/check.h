@@ -1,6 +1,7 @@
 /* What the tests need: a check that says where it failed. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,4 +14,8 @@
 		}                                                                                              \
 	} while (0)
 
-#define CHECK_TEXT(have, want) CHECK(strcmp((have), (want)) == 0)
+static inline bool same_text(const char *have, const char *want) {
+	return have && strcmp(have, want) == 0;
+}
+
+#define CHECK_TEXT(have, want) CHECK(same_text((have), (want)))
