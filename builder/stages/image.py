@@ -14,7 +14,8 @@ from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry
 from builder.platforms import Context, Platform
 from builder.release.attach import LOCK
-from builder.release.contents import BOOT
+from builder.release.contents import BOOT, UNSIGNED
+from builder.release.dsse import parse
 from builder.release.inventory import FILE as INVENTORY
 from builder.stages.inventory import Inventories
 from builder.stages.licences import check_licences
@@ -56,7 +57,7 @@ class Image(Inventories, Sboms):
         deliver_file(inventory, place / INVENTORY, self.session.events)
         names = [platform.name for platform in platforms]
         statement = provenance(self.session, names, {**folders, "": self.inventory}, self.earlier)
-        deliver_file(statement, place / "provenance.json", self.session.events)
+        _leave_statement(statement, place, self.session)
 
     @cached_property
     def packed(self) -> Entry:
@@ -118,3 +119,10 @@ class Image(Inventories, Sboms):
             )
 
         return self.prepare(f"image:{platform.name}", inputs, (self.disk,), run)
+
+
+def _leave_statement(statement: bytes, place: Path, session: Session) -> None:
+    """Leave the provenance to be signed, unless it is there and signed."""
+    signed = place / "provenance.json"
+    if not signed.is_file() or parse(signed.read_bytes()).content() != statement:
+        deliver_file(statement, place / f"provenance{UNSIGNED}", session.events)

@@ -20,6 +20,7 @@ from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.key import digest_file
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
+from builder.release.dsse import parse
 from builder.stages.image import Image, build_images
 from builder.stages.licences import check_licences
 from builder.stages.session import Request, Session, open_session
@@ -159,10 +160,12 @@ def test_every_licence_of_the_image_has_its_text_in_it(image: Image) -> None:
 
 
 def test_the_provenance_names_all_that_is_delivered(release: Path, session: Session) -> None:
-    statement = json.loads((release / "provenance.json").read_text())
+    statement = json.loads(parse((release / "provenance.json").read_bytes()).content())
     subjects = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
     files = {str(path.relative_to(release)): path for path in release.rglob("*") if path.is_file()}
-    del files["provenance.json"]
+    # itself, and the index that names it
+    del files["provenance.json"], files["release.json"]
+    files = {name: path for name, path in files.items() if not name.startswith(".")}
     assert subjects == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     definition = statement["predicate"]["buildDefinition"]
     materials = {item["name"]: item["digest"] for item in definition["resolvedDependencies"]}

@@ -43,7 +43,7 @@ image_ids: [colvert]
 keys:
   db: {items: [uki, loader]}
   verity: {items: [usr-root-hash]}
-  release: {items: [update-index, release-index]}
+  release: {items: [update-index, provenance, release-index]}
 state: signed.json
 """
 # moto answers at the sandbox's own loopback
