@@ -34,8 +34,9 @@ class Booted:
 
     def healthy(self) -> None:
         """The boot was as good as any."""
-        assert self.settled() == "running"
-        assert self.ask("systemctl list-units --failed --no-legend --plain") == ""
+        verdict = self.settled()
+        failed = self.ask("systemctl list-units --failed --no-legend --plain")
+        assert (verdict, failed) == ("running", ""), self.ask("journalctl -b -p warning --no-pager")
 
     def reboot(self, command: str = "systemctl reboot") -> None:
         """Restart it, and wait until it lets us in again."""

@@ -258,13 +258,16 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
         test ! -e no.json
         """
     )
-    assert len(json.loads((home / "ec.json").read_text())["signatures"]) == 2
+    assert len(json.loads((home / "ec.json").read_text())["signatures"]) == 3
 
 
 def test_keys_of_aws_kms(desk: Desk, signed: Path) -> None:
     """The service is moto's; signatures are checked by the signer before it gives them away."""
     home = desk.machine.home
-    shutil.copy(signed / REQUEST, home / "second.json")
+    request = json.loads((signed / REQUEST).read_text())
+    # moto knows no digests, and a longer message goes there as one
+    request["items"] = [item for item in request["items"] if item["name"] != "provenance"]
+    (home / "second.json").write_text(json.dumps(request))
     (home / "make.py").write_text(
         "import boto3, sys\n"
         "client = boto3.client('kms')\n"
