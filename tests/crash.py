@@ -54,13 +54,13 @@ def read_log(path: Path) -> Iterator[Entry]:
 def cut(log: Path, entries: list[Entry], disk: Path, moment: int, seed: int) -> None:
     """Make `disk`, as it was when the log began, what a cut after `moment` requests could leave.
 
-    Everything up to the last flush is there; of the later writes a random part, in any order.
+    Everything up to the last flush is there, and a random part of the later writes. They keep their
+    order, which only counts where they overlap: there a disk does not go back to what it had before.
     """
     chance = random.Random(seed)
     flushes = [number for number, entry in enumerate(entries[:moment]) if entry.flags & FLUSH]
     safe = flushes[-1] if flushes else 0
     loose = [entry for entry in entries[safe:moment] if entry.flags & FUA or chance.random() < 0.5]
-    chance.shuffle(loose)
     with log.open("rb") as source, disk.open("r+b") as target:
         for entry in (*entries[:safe], *loose):
             if entry.is_write:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builder.pipeline.key import digest_content, digest_file, walk
 from builder.pipeline.store import Entry
+from builder.release.dsse import parse
 from builder.release.export import export_sources
 from builder.release.reproduce import copy_entry
 from builder.sandbox.run import sandbox_id
@@ -26,8 +30,11 @@ NO_NETWORK = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-c
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    yield from workplace()
+def place(session: Session) -> Iterator[Path]:
+    """Where the builds run: with the keys of this checkout, which no export holds."""
+    for made in workplace():
+        shutil.copytree(session.state / "keys", made / ".colvert/keys")
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +51,21 @@ def build(export: Path, home: Path, *words: str) -> subprocess.CompletedProcess[
 
 
 def files(root: Path) -> dict[str, str]:
+    """The digests of a release's files, without the notes of where it was built.
+
+    The provenance, and so the index that names it, says whether a build was held to a lock.
+    """
     return {
         name: digest_content(Path(item.path), item.stat().st_size)
         for name, item in walk(root)
-        if item.is_file()
+        if item.is_file() and not name.startswith(".") and name not in ("provenance.json", "release.json")
     }
+
+
+def statement(root: Path) -> dict[str, Any]:
+    found = json.loads(parse((root / "provenance.json").read_bytes()).content())
+    assert isinstance(found, dict)
+    return found
 
 
 def test_the_export_holds_what_the_lock_names(export: Path, session: Session) -> None:
@@ -82,6 +99,7 @@ def test_a_part_is_built_again_without_network(
     assert {cpv for cpv in packages if any(f'"{cpv}"' in line for line in made)} == chosen
     [version] = (place / "out").iterdir()
     assert files(version) == files(release)
+    assert statement(version)["subject"] == statement(release)["subject"]
 
 
 def test_without_a_source_it_is_refused(export: Path, place: Path) -> None:
