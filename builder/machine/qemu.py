@@ -194,7 +194,8 @@ def _board(spec: MachineSpec, accel: Accel) -> list[str]:
 
 
 def _disk(spec: MachineSpec, durable: bool) -> list[str]:
-    cache = "writeback" if durable else "unsafe"
+    # an unsafe cache takes flushes for itself, and the log would have none
+    cache = "writeback" if durable or spec.log_writes else "unsafe"
     drive = f"format=qcow2,discard=unmap,cache={cache},file={DISK_PATH}"
     if spec.log_writes:
         logged = f"driver=blklogwrites,log.driver=file,log.filename={WRITES_PATH}"

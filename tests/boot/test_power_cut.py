@@ -23,7 +23,7 @@ from builder.machine.qemu import DISK_PATH, RUN_DIR, Forward, MachineSpec
 from builder.sandbox.run import run
 from tests.boot.updates import Client, Releases, released
 from tests.booted import let_in, up
-from tests.crash import Entry, cut, read_log
+from tests.crash import FLUSH, Entry, cut, read_log
 from tests.releases import Variant
 
 pytestmark = pytest.mark.boot
@@ -92,6 +92,8 @@ def logged(spec: MachineSpec, releases: Releases, host: Host) -> Iterator[Logged
             start = sum(1 for _ in read_log(made.write_log))
             client.done("update")
             entries = list(read_log(made.write_log))
+        # the slot, the table twice, the boot entry: each is flushed
+        assert sum(bool(entry.flags & FLUSH) for entry in entries[start:]) >= 4
         yield Logged(before, made.write_log, entries, start, len(entries))
     before.unlink()
 
