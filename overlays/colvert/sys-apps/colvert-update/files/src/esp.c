@@ -123,11 +123,13 @@ struct listing {
 	size_t count;
 };
 
+/* What a cut in a rename, and the fsck after it, have left has a name and nothing in it: nothing boots from it. */
 static bool add_entry(void *context, int directory, const char *name) {
 	struct listing *listing = context;
 	struct entry entry;
-	(void)directory;
-	if (listing->count < ENTRIES_MAX && entry_parse(name, listing->image_id, &entry))
+	struct stat info;
+	if (listing->count < ENTRIES_MAX && entry_parse(name, listing->image_id, &entry) &&
+	    fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_size > 0)
 		listing->entries[listing->count++] = entry;
 	return true;
 }

@@ -47,6 +47,8 @@ static void order(const struct scene *scene) {
 	put(scene, "colvert_2+1-2.efi");
 	put(scene, "other_3.efi");
 	put(scene, "memtest.efi");
+	/* cut in its rename */
+	scene_put(scene, "esp/EFI/Linux/colvert_11+3.efi", "", 0);
 	CHECK(esp_list(scene->roots.esp, "colvert", &all, &count, &p) && count == 4);
 	CHECK_TEXT(all[0].version, "10");
 	CHECK_TEXT(all[1].version, "2");
