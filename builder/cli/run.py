@@ -30,6 +30,13 @@ def newest(out: Path) -> Path:
     return found[-1]
 
 
+def host_of(home: Path | None) -> Host:
+    """Where machines run and what they find there, with the SDK made where it is missing."""
+    place = open_home(home)
+    sdk = ensure_sdk(place, Events())
+    return Host(sdk.root, place.root / "machines", Path(".colvert").absolute())
+
+
 @contextmanager
 def firmware_variables(host: Host, keys: Path | None, *, wanted: bool) -> Iterator[Path | None]:
     """A file with the variables of a firmware that has the keys enrolled; nothing where it is not wanted."""
@@ -100,9 +107,7 @@ def cli(
     with exit_codes():
         if keys is not None and not secure_boot:
             raise ColvertError(Code.USAGE, "--keys means nothing without it", hint="--secure-boot")
-        place = open_home(home)
-        sdk = ensure_sdk(place, Events())
-        host = Host(sdk.root, place.root / "machines", Path(".colvert").absolute())
+        host = host_of(home)
         with firmware_variables(host, keys, wanted=secure_boot) as variables:
             options = RunOptions(
                 image=image or newest(out),

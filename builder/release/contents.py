@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import canonical, digest_bytes, digest_file, walk
 from builder.release import index as update
 from builder.release.index import Bytes, Digest, Seconds, VersionText, Word
@@ -144,13 +143,4 @@ def enveloped(one: Pending, payload: bytes) -> list[Enveloped]:
 
 def parse_contents(payload: bytes, where: Path) -> Contents:
     """A release index from what an envelope holds."""
-    try:
-        return Contents.model_validate_json(payload)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ColvertError(
-            Code.RELEASE_INVALID,
-            f"no release index: {place + ': ' if place else ''}{first['msg']}",
-            where=Location(str(where)),
-        ) from error
+    return update.parse_payload(Contents, payload, "release index", where)

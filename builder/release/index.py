@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,7 @@ PAYLOAD_TYPE = "application/vnd.colvert.update-index.v1+json"
 # what a machine reads at most, envelope and all
 MAX_SIZE = 1 << 20
 PART_NAMES = ("usr", "verity", "uki")
+M = TypeVar("M", bound=BaseModel)
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -106,15 +107,20 @@ def file_name(sha256: str) -> str:
     return f"{sha256}.zst"
 
 
-def parse_index(payload: bytes, where: Path) -> Index:
-    """An index from what an envelope holds."""
+def parse_payload(model: type[M], payload: bytes, what: str, where: Path) -> M:
+    """What an envelope holds as a model; the error names the first thing that is wrong."""
     try:
-        return Index.model_validate_json(payload)
+        return model.model_validate_json(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ColvertError(
             Code.RELEASE_INVALID,
-            f"no update index: {place + ': ' if place else ''}{first['msg']}",
+            f"no {what}: {place + ': ' if place else ''}{first['msg']}",
             where=Location(str(where)),
         ) from error
+
+
+def parse_index(payload: bytes, where: Path) -> Index:
+    """An index from what an envelope holds."""
+    return parse_payload(Index, payload, "update index", where)
