@@ -17,9 +17,6 @@ LOADER_CONF = "timeout 0\nconsole-mode keep\n"
 # there are 15 seconds to say no. One that has keys already is left alone (systemd-boot(7)).
 ENROLL = "secure-boot-enroll force\n"
 KEYS = "loader/keys/auto"
-# A loader that cannot start an entry returns to the firmware, which may have nothing left but its shell.
-# The shell runs this: the attempt was counted, and the loader takes another entry in the end.
-STARTUP = "@echo -off\r\nreset\r\n"
 
 
 @dataclass(frozen=True)
@@ -35,16 +32,13 @@ class BootFiles:
 
     def files(self, work: Path) -> dict[str, Path]:
         """Path on the ESP -> file that goes there."""
-        conf, startup = work / "loader.conf", work / "startup.nsh"
-        settings = self.loader_conf + (ENROLL if self.keys else "")
-        for path, text in ((conf, settings), (startup, STARTUP)):
-            path.write_text(text, newline="")
-            path.chmod(0o644)
+        conf = work / "loader.conf"
+        conf.write_text(self.loader_conf + (ENROLL if self.keys else ""))
+        conf.chmod(0o644)
         return {
             "EFI/BOOT/BOOTX64.EFI": self.loader,
             "EFI/systemd/systemd-bootx64.efi": self.loader,
             "loader/loader.conf": conf,
-            "startup.nsh": startup,
             f"EFI/Linux/{self.uki_name}": self.uki,
             **{f"{KEYS}/{name}": _public_copy(path, work / name) for name, path in self.keys.items()},
         }

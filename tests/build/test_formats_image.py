@@ -156,7 +156,6 @@ def test_esp_reads_back(work: Path, sdk: Sdk) -> None:
             "::/EFI/Linux/colvert_1+3.efi",
             "::/EFI/systemd/systemd-bootx64.efi",
             "::/loader/loader.conf",
-            "::/startup.nsh",
         ]
         assert "timeout 0" in table.run("mtype", "-i", esp, "::/loader/loader.conf").stdout
         table.run("mcopy", "-i", esp, "::/EFI/Linux/colvert_1+3.efi", table.target("uki"))

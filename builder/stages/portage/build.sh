@@ -7,6 +7,12 @@
 set -euo pipefail
 ebuild=$1 category=$2 pf=$3
 
+ebuild --color=n "${ebuild}" install
+# Portage lists the programs as it meets them, in the order of the file system's directories.
+info=$(portageq envvar PORTAGE_TMPDIR)/portage/${category}/${pf}/build-info
+for list in "${info}"/NEEDED{,.ELF.2}; do
+	[[ ! -e ${list} ]] || LC_ALL=C sort -o "${list}" "${list}"
+done
 ebuild --color=n "${ebuild}" package
 
 mapfile -t found < <(find "/build/binpkgs/${category}" -name "${pf}*.gpkg.tar")

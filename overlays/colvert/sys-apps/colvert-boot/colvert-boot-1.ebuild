@@ -83,4 +83,6 @@ src_install() {
 	doins "${FILESDIR}"/units/81-colvert-boot.preset
 	insinto /usr/lib/tmpfiles.d
 	newins "${FILESDIR}"/units/tmpfiles.conf colvert-boot.conf
+	insinto /usr/lib/sysctl.d
+	newins "${FILESDIR}"/units/sysctl.conf 60-colvert-boot.conf
 }

@@ -60,7 +60,11 @@ BDEPEND+="
 	boot? ( dev-python/pyelftools )
 "
 
-PATCHES=( "${FILESDIR}/${P}-repart-disk-guid.patch" )
+PATCHES=(
+	"${FILESDIR}/${P}-repart-disk-guid.patch"
+	"${FILESDIR}/${P}-boot-refused-image.patch"
+	"${FILESDIR}/${P}-stub-unsigned-words.patch"
+)
 
 src_prepare() {
 	default
