@@ -203,12 +203,13 @@ def test_only_the_revoked_uki_is_refused(place: Place) -> None:
 
 
 @pytest.mark.long
-def test_who_makes_the_machine_adds_words_whatever_is_signed(place: Place) -> None:
-    """docs/howto/keys.md says so: systemd-stub 257 takes SMBIOS strings under Secure Boot too."""
+@pytest.mark.parametrize("secure", [True, False])
+def test_smbios_adds_words_only_without_secure_boot(place: Place, secure: bool) -> None:
     spec = place.spec(place.disk(place.signed(place.uki())))
+    spec = spec if secure else replace(spec, firmware=Firmware())
     with up(replace(spec, oem_strings=(f"{STUB_EXTRA}{BY_SMBIOS}",)), place.host) as booted:
-        assert enforcing(booted)
-        assert booted.ask("cat /proc/cmdline").split()[-1] == BY_SMBIOS
+        assert enforcing(booted) == secure
+        assert (BY_SMBIOS in booted.ask("cat /proc/cmdline").split()) != secure
 
 
 @pytest.mark.long
