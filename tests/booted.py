@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ def let_in(made: Machine, running: Running) -> Booted:
     """A machine that was switched on, once it has let us in."""
     booted = Booted(running, running.guest(made.host.key()))
     running.wait_login(BOOT_SECONDS)
+    if running.silence.nudges:
+        warnings.warn(f"silent for a while, see silence.py: {running.silence.nudges}", stacklevel=2)
     booted.guest.wait(SETTLE_SECONDS, running.alive)
     return booted
 

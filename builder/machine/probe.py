@@ -22,6 +22,7 @@ from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import Guest
 from builder.machine.qemu import RUN_DIR, SSH_PORT, MachineSpec, command_line
 from builder.machine.qmp import CONNECT_SECONDS, Qmp, connect
+from builder.machine.silence import Silence
 from builder.sandbox.run import Command, command, start
 
 LOGIN_SECONDS = 420.0
@@ -50,6 +51,7 @@ class Running:
         self.qmp = qmp
         self.started = started
         self.console = Console(made.console_log)
+        self.silence = Silence(self.console, qmp)
         # an earlier boot of the same machine wrote to the same log
         self.begin = 0
 
@@ -75,7 +77,8 @@ class Running:
         """Wait for the login prompt and tell when each mark of the way was passed."""
         seen: dict[str, float] = {}
         while "login" not in seen:
-            running = self.alive()
+            if running := self.alive():
+                self.silence.look()
             text = self.console.text(self.begin)
             now = self.seconds()
             for name, pattern in MARKS.items():
@@ -83,7 +86,10 @@ class Running:
                     seen[name] = round(now, 2)
             if "login" not in seen and (not running or now > timeout):
                 why = f"within {timeout:.0f} s" if running else "before the machine ended"
-                raise ColvertError(Code.BOOT_FAILED, f"no login prompt {why}", detail=self.console.tail())
+                nudges = [f"QEMU, silent: {line}" for nudge in self.silence.nudges for line in nudge]
+                raise ColvertError(
+                    Code.BOOT_FAILED, f"no login prompt {why}", detail=[*self.console.tail(), *nudges]
+                )
             time.sleep(POLL_SECONDS)
         return seen
 

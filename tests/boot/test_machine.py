@@ -18,6 +18,7 @@ from builder.machine.accel import Accel, choose, probe
 from builder.machine.files import Host, machine
 from builder.machine.probe import Running, boot
 from builder.machine.qemu import RUN_DIR, Bus, Forward, MachineSpec
+from builder.machine.silence import Silence
 
 pytestmark = pytest.mark.boot
 
@@ -111,6 +112,22 @@ def _forwards(running: Running) -> None:
             socket.create_connection(("127.0.0.2", port), timeout=5)
     with pytest.raises(ColvertError):
         running.forwarded(81)
+
+
+def test_a_silent_guest_is_nudged_and_told_of(spec: MachineSpec, host: Host) -> None:
+    with machine(spec, host) as made, boot(made) as running:
+        running.wait_for(SHELL, FIRMWARE_SECONDS)
+        silence = Silence(running.console, running.qmp, limit=1.0)
+        end = time.monotonic() + 10
+        while not silence.nudges and time.monotonic() < end:
+            silence.look()
+            time.sleep(0.1)
+        [told] = silence.nudges
+        assert any(line.startswith("RIP=") for line in told)
+        assert any(line.startswith("disk") for line in told)
+        # it goes on
+        assert running.qmp.execute("query-status")["running"]
+        _speaks(running)
 
 
 def test_several_clones_of_one_image(spec: MachineSpec, host: Host, empty: Path) -> None:

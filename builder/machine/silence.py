@@ -1,0 +1,48 @@
+"""Machine: gets a guest going again that emulation has left waiting, and tells where it stood.
+
+Once in a thousand boots or so, QEMU 10.0 without KVM has left a kernel waiting for its first read
+of the disk, silent and for good. Stopping all processors makes QEMU finish every request that is
+under way, and continuing them makes it look at every interrupt again; a guest that merely takes
+its time does not notice.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from builder.machine.console import Console
+from builder.machine.qmp import Qmp
+
+SILENT_SECONDS = 90.0
+# of the monitor: where the processors are, and what the disks have done
+_ASK = ("info status", "info registers -a", "info blockstats")
+_TELLING = ("CPU#", "RIP=", "VM status", "disk")
+
+
+@dataclass
+class Silence:
+    """Watches how long the console has been silent while something is waited for."""
+
+    console: Console
+    qmp: Qmp
+    limit: float = SILENT_SECONDS
+    # what QEMU said each time, before the guest was nudged
+    nudges: list[list[str]] = field(default_factory=list)
+    _size: int = -1
+    _since: float = 0.0
+
+    def look(self) -> None:
+        """To be called again and again while waiting."""
+        now, size = time.monotonic(), self.console.position()
+        if size != self._size:
+            self._size, self._since = size, now
+        elif now - self._since >= self.limit:
+            self._since = now
+            self.nudges.append(self._state())
+            for command in ("stop", "cont"):
+                self.qmp.execute(command)
+
+    def _state(self) -> list[str]:
+        lines = [line for ask in _ASK for line in self.qmp.monitor(ask).splitlines()]
+        return [line.strip() for line in lines if line.startswith(_TELLING)]
