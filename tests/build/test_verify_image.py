@@ -315,8 +315,8 @@ def mtools(bank: Bank, disk: Path, *words: str) -> None:
     evil.write_bytes(b"title evil\nefi /evil\n")
     with bench(part, bank.sdk_root, {"esp": part, "evil": evil}) as table:
         table.run("cp", "--sparse=always", table.source("esp"), table.target("esp"))
-        places = {"ESP": table.target("esp"), "EVIL": table.source("evil")}
-        table.run(words[0], "-i", *(places.get(word, word) for word in words[1:]))
+        rest = (table.source("evil") if word == "EVIL" else word for word in words[1:])
+        table.run(words[0], "-i", table.target("esp"), *rest)
         table.take("esp", part)
     subprocess.run(
         ["dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={start // MIB}", "conv=notrunc,sparse"],
@@ -328,11 +328,11 @@ def mtools(bank: Bank, disk: Path, *words: str) -> None:
     ("words", "why"),
     [
         # an entry that systemd-boot would show: no .efi in its name
-        (("mcopy", "ESP", "EVIL", "::/loader/evil.conf"), "'loader/evil.conf' is no file of the release"),
-        (("mcopy", "ESP", "EVIL", "::/EFI/Linux/zz.efi"), "efi/linux/zz.efi is not the release's"),
-        (("mcopy", "-o", "ESP", "EVIL", "::/loader/loader.conf"), "loader/loader.conf is not the release's"),
-        (("mdel", "ESP", "::/EFI/BOOT/BOOTX64.EFI"), "efi/boot/bootx64.efi is missing"),
-        (("mdeltree", "ESP", "::/EFI/Linux"), "the UKI is missing"),
+        (("mcopy", "EVIL", "::/loader/evil.conf"), "'loader/evil.conf' is no file of the release"),
+        (("mcopy", "EVIL", "::/EFI/Linux/zz.efi"), "efi/linux/zz.efi is not the release's"),
+        (("mcopy", "-o", "EVIL", "::/loader/loader.conf"), "loader/loader.conf is not the release's"),
+        (("mdel", "::/EFI/BOOT/BOOTX64.EFI"), "efi/boot/bootx64.efi is missing"),
+        (("mdeltree", "::/EFI/Linux"), "the UKI is missing"),
     ],
 )  # fmt: skip
 def test_the_files_of_the_esp(words: tuple[str, ...], why: str, bank: Bank) -> None:
@@ -345,8 +345,8 @@ def test_the_files_of_the_esp(words: tuple[str, ...], why: str, bank: Bank) -> N
 
 def test_a_file_that_is_hidden(bank: Bank) -> None:
     disk = bank.copy("ec2 .raw")
-    mtools(bank, disk, "mcopy", "ESP", "EVIL", "::/EFI/BOOT/x.efi")
-    mtools(bank, disk, "mattrib", "ESP", "+h", "::/EFI/BOOT/x.efi")
+    mtools(bank, disk, "mcopy", "EVIL", "::/EFI/BOOT/x.efi")
+    mtools(bank, disk, "mattrib", "+h", "::/EFI/BOOT/x.efi")
     assert "'efi/boot/x.efi' is no file of the release" in bank.refused(disk)
 
 
