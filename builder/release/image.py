@@ -78,8 +78,10 @@ def _invalid(error: ColvertError, where: str = "") -> ColvertError:
 
 def _whole(image: Path, index: Contents) -> str:
     """The file itself may be one of the release's; another format of the same disk is not."""
-    digest = digest_file(image)
-    names = [one.path for one in index.files if one.sha256 == digest]
+    size = image.stat().st_size
+    alike = [one for one in index.files if one.size == size]
+    digest = digest_file(image) if alike else ""
+    names = [one.path for one in alike if one.sha256 == digest]
     return f"the release's {names[0]}" if names else ""
 
 
