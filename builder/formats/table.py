@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from uuid import UUID
 
 from builder.errors import Code, ColvertError
 from builder.formats.chunk import MemoryChunk
@@ -20,8 +21,10 @@ SIGNATURE = b"EFI PART"
 HEADER_SIZE = 92
 CHECKSUM, OWN_PLACE, OTHER_PLACE = slice(16, 20), slice(24, 32), slice(32, 40)
 LAST_USABLE, ENTRIES_PLACE = slice(48, 56), slice(72, 80)
+ENTRIES_CHECKSUM = slice(88, 92)
 ENTRIES = "<QII"  # at 72: where, how many, how large
 ENTRY = "<16s16sQQQ72s"
+ENTRY_SIZE = struct.calcsize(ENTRY)
 # the protective MBR's one partition: how many sectors it has
 MBR_SECTORS = slice(458, 462)
 MBR_MAX = 0xFFFFFFFF
@@ -29,24 +32,46 @@ MBR_MAX = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Span:
-    """A partition: its label, where it starts and how long it is, in bytes."""
+    """A partition: its label, where it starts and how long it is, in bytes; its type."""
 
     label: str
     start: int
     size: int
+    type: UUID
 
 
 def partitions(content: Content) -> list[Span]:
     """All partitions in the order of the table."""
-    first = _first(content)
-    at, number, size = struct.unpack_from(ENTRIES, first, SECTOR + 72)
+    entries, size = _entries(_first(content))
     found = []
-    for place in range(at * SECTOR, at * SECTOR + number * size, size):
-        kind, _, start, last, _, label = struct.unpack_from(ENTRY, first, place)
+    for place in range(0, len(entries), size):
+        kind, _, start, last, _, label = struct.unpack_from(ENTRY, entries, place)
         if any(kind):
-            name = label.decode("utf-16-le").rstrip("\0")
-            found.append(Span(name, start * SECTOR, (last + 1 - start) * SECTOR))
+            if not 0 < start <= last < content.size // SECTOR:
+                raise ColvertError(Code.IMAGE_INVALID, "a partition is not within the disk")
+            name = label.decode("utf-16-le", "replace").rstrip("\0")
+            found.append(Span(name, start * SECTOR, (last + 1 - start) * SECTOR, UUID(bytes_le=bytes(kind))))
     return found
+
+
+def _entries(first: bytes) -> tuple[bytes, int]:
+    """The table's entries and the size of one, where both checksums are right.
+
+    Where they are not, firmware and kernel take the second table, which nobody looked at here.
+    """
+    header = first[SECTOR : 2 * SECTOR]
+    at, number, size = struct.unpack_from(ENTRIES, header, 72)
+    entries = first[at * SECTOR : at * SECTOR + number * size]
+    right = (
+        at == 2
+        and size == ENTRY_SIZE
+        and len(entries) == number * size
+        and header[ENTRIES_CHECKSUM] == zlib.crc32(entries).to_bytes(4, "little")
+        and header == _signed(bytearray(header))
+    )
+    if not right:
+        raise ColvertError(Code.IMAGE_INVALID, "the disk's partition table is damaged")
+    return entries, size
 
 
 def partition(content: Content, label: str) -> Span:
@@ -89,7 +114,7 @@ def resized(content: Content, size: int) -> Content:
 
 def _first(content: Content) -> bytes:
     first = content.chunks[0].raw() if 0 in content.chunks else b""
-    if first[SECTOR : SECTOR + len(SIGNATURE)] != SIGNATURE:
+    if len(first) < CHUNK or first[SECTOR : SECTOR + len(SIGNATURE)] != SIGNATURE:
         raise ColvertError(Code.IMAGE_INVALID, "the disk has no partition table")
     return first
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import canonical
+from builder.pipeline.mistake import first_mistake
 
 FORMAT = 1
 PAYLOAD_TYPE = "application/vnd.colvert.update-index.v1+json"
@@ -112,11 +113,9 @@ def parse_payload(model: type[M], payload: bytes, what: str, where: Path) -> M:
     try:
         return model.model_validate_json(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
         raise ColvertError(
             Code.RELEASE_INVALID,
-            f"no {what}: {place + ': ' if place else ''}{first['msg']}",
+            f"no {what}: {first_mistake(error)}",
             where=Location(str(where)),
         ) from error
 

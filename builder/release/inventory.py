@@ -21,6 +21,7 @@ from builder.formats.capabilities import capabilities
 from builder.formats.presets import SUFFIXES, UNITS
 from builder.formats.tree import ETC
 from builder.pipeline.key import digest_file, walk
+from builder.pipeline.mistake import first_mistake
 
 FILE = "inventory.json"
 FORM = "colvert-inventory/1"
@@ -126,9 +127,7 @@ def read_inventory(path: Path) -> Inventory:
     try:
         return Inventory.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = f"no inventory of the form {FORM}: {place + ': ' if place else ''}{first['msg']}"
+        what = f"no inventory of the form {FORM}: {first_mistake(error)}"
         raise ColvertError(
             Code.USAGE, what, where=where, hint="give what a build left in OUT/VERSION/"
         ) from error

@@ -1,4 +1,4 @@
-"""Release: the keys that sign update indexes, and the ring of those that machines believe.
+"""Release: the keys that sign releases, and the ring of those that machines believe.
 
 A development key is made for each checkout at first use. It is good for trying things out: who
 has the checkout can sign whatever an image of that checkout will take.
@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -31,14 +36,15 @@ from builder.pipeline.once import hidden_from_git, write_once
 DEVELOPMENT = "development"
 MIN_RSA_BITS = 2048
 
-_Key = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+_Public = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+_Private = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
 
 
 @dataclass(frozen=True)
 class PublicKey:
     """A key of the ring."""
 
-    key: _Key
+    key: _Public
 
     @property
     def id(self) -> str:
@@ -68,7 +74,7 @@ class PublicKey:
 class Signer:
     """A private key that is at hand."""
 
-    key: Ed25519PrivateKey
+    key: _Private
 
     @property
     def public(self) -> PublicKey:
@@ -79,7 +85,23 @@ class Signer:
         return self.public.id
 
     def sign(self, message: bytes) -> bytes:
+        if isinstance(self.key, RSAPrivateKey):
+            return self.key.sign(message, PKCS1v15(), SHA256())
+        if isinstance(self.key, EllipticCurvePrivateKey):
+            return self.key.sign(message, ECDSA(SHA256()))
         return self.key.sign(message)
+
+
+def unfit(key: object) -> str:
+    """Why a key, public or private, cannot sign what machines check; empty where it can."""
+    if not isinstance(key, _Public | _Private):
+        return "only Ed25519, P-256 and RSA keys sign releases"
+    curve = getattr(key, "curve", None)
+    if curve is not None and not isinstance(curve, SECP256R1):
+        return f"of elliptic curves, only P-256 and Ed25519 sign releases, not {curve.name}"
+    if isinstance(key, RSAPublicKey | RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
+        return f"an RSA key has at least {MIN_RSA_BITS} bits, this one {key.key_size}"
+    return ""
 
 
 def read_public(pem: bytes, where: Location) -> PublicKey:
@@ -88,10 +110,10 @@ def read_public(pem: bytes, where: Location) -> PublicKey:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _unusable("this is no public key in PEM", where) from error
-    if not isinstance(key, _Key):
-        raise _unusable("only Ed25519, ECDSA and RSA keys can sign updates", where)
-    if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        raise _unusable(f"an RSA key has at least {MIN_RSA_BITS} bits, this one {key.key_size}", where)
+    why = unfit(key)
+    if why:
+        raise _unusable(why, where)
+    assert isinstance(key, _Public)
     return PublicKey(key)
 
 
@@ -101,6 +123,20 @@ def _unusable(what: str, where: Location) -> ColvertError:
     )
 
 
+def read_private(pem: bytes, where: Location, password: bytes | None = None) -> Signer:
+    """A private key in PEM; one that is encrypted and has no password here is a TypeError."""
+    try:
+        key = load_pem_private_key(pem, password)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        what = "the passphrase is wrong" if password is not None else "this is no private key in PEM"
+        raise ColvertError(Code.USAGE, what, where=where) from error
+    why = unfit(key)
+    if why:
+        raise ColvertError(Code.USAGE, why, where=where)
+    assert isinstance(key, _Private)
+    return Signer(key)
+
+
 def development_key(state: Path) -> Signer:
     """The key of this checkout, made at first use and kept in its state directory."""
     path = hidden_from_git(state) / "keys" / "release.pem"
@@ -108,14 +144,11 @@ def development_key(state: Path) -> Signer:
         new = Ed25519PrivateKey.generate()
         write_once(path, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except ValueError:
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
+        return read_private(path.read_bytes(), Location(str(path)))
+    except (ColvertError, TypeError) as error:
         raise ColvertError(
             Code.USAGE,
             "the checkout's development key is damaged",
             where=Location(str(path)),
             hint=f"rm {path} (the next build makes a new one; machines of older builds will not take it)",
-        )
-    return Signer(key)
+        ) from error

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import digest_bytes, digest_value
+from builder.pipeline.mistake import first_mistake
 from builder.release.dsse import pae
 from builder.release.index import Digest, VersionText, Word
 
@@ -180,7 +181,5 @@ def _parse(model: type[File], data: bytes, what: str, where: Path) -> File:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        inner = ".".join(map(str, first["loc"]))
-        text = f"no {what}: {inner + ': ' if inner else ''}{first['msg']}"
+        text = f"no {what}: {first_mistake(error)}"
         raise ColvertError(Code.RELEASE_INVALID, text, where=place) from error

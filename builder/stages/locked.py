@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.model import GitOverlay, Overlay
 from builder.pipeline.key import canonical, digest_file, walk
+from builder.pipeline.mistake import first_mistake
 from builder.sandbox.sdk import Sdk, recipe_digest
 from builder.stages.fetch import Distfile
 from builder.stages.portage.config import Overlay as Repository
@@ -102,9 +103,7 @@ def read_lock(path: Path) -> Lock:
     try:
         return Lock.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ColvertError(Code.LOCK_INVALID, f"{place}: {first['msg']}", where=where) from error
+        raise ColvertError(Code.LOCK_INVALID, first_mistake(error), where=where) from error
 
 
 def write_lock(lock: Lock, path: Path) -> None:

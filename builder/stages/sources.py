@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.pipeline.key import digest_file, walk
 from builder.pipeline.lock import held
+from builder.pipeline.mistake import first_mistake
 from builder.pipeline.store import discard
 from builder.sandbox.debian import unpack_root
 from builder.sandbox.home import Home
@@ -182,9 +183,7 @@ def _read_index(root: Path) -> Index:
     try:
         return Index.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise ColvertError(Code.SOURCES_INVALID, what, where=where) from error
+        raise ColvertError(Code.SOURCES_INVALID, first_mistake(error), where=where) from error
 
 
 def _problem(name: str, wanted: Item | None, found: Item | None) -> str:

@@ -25,7 +25,14 @@ CHECKOUT = Path(__file__).parents[2]
 # rooms of the checkout that go along to the machine that signs
 ROOMS = ("errors.py", "__init__.py", "cli", "release", "manifest", "pipeline")
 HOME = "/tmp/home"
+# its Python, not the host's
+_FOR_THE_ROOT = (
+    "--only-binary", ":all:", "--python-version", "313", "--platform", "manylinux_2_28_x86_64",
+    "--platform", "manylinux2014_x86_64",
+)  # fmt: skip
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+# what a lock of the recipe names is laid out in
+SITES = {"pkcs11.lock": "site", "localstack.lock": "localstack"}
 
 
 @dataclass(frozen=True)
@@ -69,16 +76,18 @@ def ensure_signer(home: Home) -> Path:
 
 def _make(place: Path, final: Path) -> None:
     work = place / f"tmp-{uuid.uuid4().hex}"
-    root, inputs = work / "root", work / "inputs"
-    inputs.mkdir(parents=True)
+    root = work / "root"
+    work.mkdir()
     try:
-        options = ("--only-binary", ":all:", "--python-version", "313", "--platform", "manylinux2014_x86_64")
-        download(RECIPE / "pkcs11.lock", inputs, *options)
+        for lock in SITES:
+            (work / lock).mkdir()
+            download(RECIPE / lock, work / lock, *_FOR_THE_ROOT)
         make_root(root, package_names(RECIPE / "packages.txt"), log=place / "debian.log")
-        [wheel] = inputs.glob("*.whl")
         (root / "opt/colvert").mkdir()
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(root / "opt/site")
+        for lock, site in SITES.items():
+            for wheel in (work / lock).glob("*.whl"):
+                with zipfile.ZipFile(wheel) as archive:
+                    archive.extractall(root / "opt" / site)
         root.rename(final)
     finally:
         discard(work)

@@ -36,10 +36,10 @@ from builder.release.contents import (
     KeyNames,
 )
 from builder.release.index import PART_NAMES, File, Index, Part, Parts, file_name
+from builder.release.keys import Signer
 from builder.release.request import Request, read_request, to_text
 from builder.release.rounds import Build, begin
 from builder.release.sign import Holder, sign_items, wanted
-from builder.release.signers.pem import PemKey
 from builder.release.trust import Trust, read_certificate, read_trust
 from builder.release.verify import Report, Verifier
 
@@ -50,13 +50,13 @@ MAX_RAW = 1 << 17
 
 
 @cache
-def private(name: str) -> PemKey:
+def private(name: str) -> Signer:
     """A key that is the same for all tests of one run: `release...` Ed25519, `ec...` P-256, others RSA."""
     if name.startswith("release"):
-        return PemKey(ed25519.Ed25519PrivateKey.generate())
+        return Signer(ed25519.Ed25519PrivateKey.generate())
     if name.startswith("ec"):
-        return PemKey(ec.generate_private_key(ec.SECP256R1()))
-    return PemKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        return Signer(ec.generate_private_key(ec.SECP256R1()))
+    return Signer(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
 @cache

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from builder.errors import Code, ColvertError
-from builder.release.keys import PublicKey
+from builder.release.keys import PublicKey, unfit
 from builder.release.signers import Ask
 
 # bytes, "Sign" in the API reference of AWS KMS
@@ -34,7 +34,7 @@ class KmsKey:
     def sign(self, message: bytes) -> bytes:
         rsa = isinstance(self.public.key, RSAPublicKey)
         algorithm = "RSASSA_PKCS1_V1_5_SHA_256" if rsa else "ECDSA_SHA_256"
-        # the service hashes what is short enough itself (moto hashes all, even what is called a digest)
+        # the service hashes what is short enough itself
         short = len(message) <= MAX_MESSAGE
         what = {"Message": message, "MessageType": "RAW"} if short else {
             "Message": hashlib.sha256(message).digest(), "MessageType": "DIGEST"}  # fmt: skip
@@ -53,8 +53,10 @@ def open_key(address: str, ask: Ask) -> KmsKey:
         found = load_der_public_key(client.get_public_key(KeyId=name)["PublicKey"])
     except (BotoCoreError, ClientError) as error:
         raise _failed(name, error) from error
-    if not isinstance(found, (RSAPublicKey, EllipticCurvePublicKey)):
-        raise ColvertError(Code.USAGE, f"{name}: only RSA and P-256 keys of AWS KMS sign releases")
+    why = unfit(found)
+    if why:
+        raise ColvertError(Code.USAGE, f"{name}: {why}")
+    assert isinstance(found, (RSAPublicKey, EllipticCurvePublicKey))
     return KmsKey(client, name, PublicKey(found))
 
 

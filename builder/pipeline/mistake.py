@@ -1,0 +1,12 @@
+"""Pipeline: what is wrong with a file of ours that its model does not take."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The place of the first mistake, where it has one, and what it is."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
