@@ -7,14 +7,13 @@ does not have; the first boot test needs the image that comes of it.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from builder.pipeline.events import Events
 from builder.pipeline.progress import PlainLines
@@ -22,9 +21,13 @@ from builder.pipeline.store import Entry
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import Sdk
 from builder.stages.session import Request, Session, open_session
+from tests.build.places import open_place
 from tests.clients.root import Clients, ensure_clients
 
 ROOT = Path(__file__).parent.parent
+# how long an example takes says more of what else the machine does
+settings.register_profile("colvert", deadline=None)
+settings.load_profile("colvert")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -103,12 +106,9 @@ def targets(request: pytest.FixtureRequest) -> Iterator[Targets]:
     if named:
         yield Targets(Path(named))
         return
-    # pytest's own directories are closed to the id that sandboxed programs run as
-    place = Path(tempfile.mkdtemp(prefix="colvert-targets-", dir="/var/tmp"))
-    place.chmod(0o755)
-    request.getfixturevalue("packages")
-    yield Targets(build_images(request.getfixturevalue("session"), tuple(PLATFORMS), place))
-    shutil.rmtree(place)
+    with open_place() as place:
+        request.getfixturevalue("packages")
+        yield Targets(build_images(request.getfixturevalue("session"), tuple(PLATFORMS), place))
 
 
 @pytest.fixture(scope="session")

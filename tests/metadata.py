@@ -1,100 +1,44 @@
 """A metadata service on the host's loopback, as each cloud has one, or as none should be.
 
 The agent is tested against it directly (tests/build) and from inside a machine (tests/boot).
-What it answers can be changed while it runs: `service.answers = ...`, `service.behave = ...`.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.server import Act, Handler, Server
 
 TOKEN = "AQAEA-token-of-the-test=="
 UUID = "83679162-1378-4288-a2d4-70e13ec132aa"
 GCE = "/computeMetadata/v1/"
-Handle = Callable[["Handler"], None]
 
 
 @dataclass
-class Service:
-    """What is answered, and what was asked."""
+class Service(Server):
+    """What is answered by path, to whom."""
 
-    port: int = 0
-    # by path; what is not here is 404
     answers: Mapping[str, str | bytes] = field(default_factory=dict)
     # a header (name, value) without which nothing is answered
     needs: tuple[str, str] | None = None
     token: bool = False
-    behave: Handle | None = None
-    asked: list[str] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
 
+    def content(self, path: str) -> bytes | None:
+        found = self.answers.get(path)
+        return found.encode() if isinstance(found, str) else found
 
-class Handler(BaseHTTPRequestHandler):
-    """One connection; it ends after one answer."""
-
-    protocol_version = "HTTP/1.1"
-    service: Service
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def answer(self, status: int, body: str | bytes = b"", **headers: str) -> None:
-        data = body.encode() if isinstance(body, str) else body
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _handle(self) -> None:
-        service = self.service
-        service.asked.append(f"{self.command} {self.path}")
-        self.close_connection = True
-        with suppress(OSError):
-            if service.behave is not None:
-                service.behave(self)
-            else:
-                self._right()
-
-    def _right(self) -> None:
-        service = self.service
-        if self.command == "PUT":
-            known = service.token and self.path == "/latest/api/token"
-            known = known and self.headers["X-aws-ec2-metadata-token-ttl-seconds"] is not None
-            self.answer(200 if known else 405, TOKEN if known else "")
-        elif service.needs is not None and self.headers[service.needs[0]] != service.needs[1]:
-            self.answer(401)
-        elif self.path in service.answers:
-            self.answer(200, service.answers[self.path])
+    def right(self, handler: Handler) -> None:
+        if handler.command == "PUT":
+            known = self.token and handler.path == "/latest/api/token"
+            known = known and handler.headers["X-aws-ec2-metadata-token-ttl-seconds"] is not None
+            handler.answer(200 if known else 405, TOKEN if known else "")
+        elif self.needs is not None and handler.headers[self.needs[0]] != self.needs[1]:
+            handler.answer(401)
         else:
-            self.answer(404, "<html>not found</html>")
-
-    do_GET = do_PUT = _handle
-
-
-@contextmanager
-def serve(service: Service) -> Iterator[Service]:
-    """Run a service until the end of the block."""
-    handler = type("BoundHandler", (Handler,), {"service": service})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        service.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield service
-        finally:
-            service.ended.set()
-            server.shutdown()
-            thread.join()
+            super().right(handler)
 
 
 # what the platforms answer
@@ -151,15 +95,10 @@ def openstack(*, keys: Mapping[str, str], user_data: str | None = None) -> Servi
 # what none should do
 
 
-def dead(handler: Handler) -> None:
-    """Takes the question and never answers."""
-    handler.service.ended.wait(120)
-
-
 def slow(handler: Handler) -> None:
     """Answers a byte a second, for ever."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while not handler.service.ended.is_set():
+    while not handler.server_of.ended.is_set():
         handler.wfile.write(b"x")
         time.sleep(1)
 
@@ -169,40 +108,28 @@ def garbage(handler: Handler) -> None:
     handler.answer(200, bytes(range(256)) * 16)
 
 
-def nonsense(handler: Handler) -> None:
-    """Does not even speak HTTP."""
-    handler.wfile.write(b"\x00\xff" * 5000)
-
-
 def errors(handler: Handler) -> None:
     handler.answer(503, "later")
 
 
-def endless(handler: Handler) -> None:
-    """A body without an end, as fast as it goes."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-    while not handler.service.ended.is_set():
-        handler.wfile.write(b"A" * 65536)
-
-
 def endless_headers(handler: Handler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-    while not handler.service.ended.is_set():
+    while not handler.server_of.ended.is_set():
         handler.wfile.write(b"X-More: " + b"A" * 4096 + b"\r\n")
 
 
 def huge(handler: Handler) -> None:
     """Announces more than anybody wants to have."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
-    handler.service.ended.wait(120)
+    handler.server_of.ended.wait(120)
 
 
 def redirect(handler: Handler) -> None:
     """Sends the agent somewhere else."""
-    handler.answer(302, "", Location=f"http://127.0.0.1:{handler.service.port}/elsewhere")
+    handler.answer(302, "", Location=f"{handler.server_of.url}/elsewhere")
 
 
-def hostile(key: str) -> Handle:
+def hostile(key: str) -> Act:
     """Speaks EC2's protocol, and every value tries to do harm."""
 
     def handle(handler: Handler) -> None:

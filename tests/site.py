@@ -1,26 +1,22 @@
-"""A site: a plain HTTP server on the host's loopback with releases, which guests reach at 10.0.2.2."""
+"""A site: releases in a directory of the host, which guests reach at 10.0.2.2."""
 
 from __future__ import annotations
 
-import functools
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.server import Handler, Server
 
 # the host, as a guest of QEMU's user network sees it
 HOST_ADDRESS = "10.0.2.2"
 
 
 @dataclass
-class Site:
-    """A served directory, and how many bytes of each file went out."""
+class Site(Server):
+    """A served directory, and how many bytes of each file went out; it knows no ranges."""
 
     root: Path
-    port: int = 0
     sent: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -33,32 +29,11 @@ class Site:
     def bytes_sent(self) -> int:
         return sum(self.sent.values())
 
+    def content(self, path: str) -> bytes | None:
+        file = self.root / path.lstrip("/")
+        return file.read_bytes() if file.is_file() else None
 
-class Handler(SimpleHTTPRequestHandler):
-    """The standard library's own, which knows no ranges; it only counts."""
-
-    site: Site
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def copyfile(self, source: object, outputfile: object) -> None:
-        before = source.tell()  # type: ignore[attr-defined]
-        super().copyfile(source, outputfile)  # type: ignore[arg-type]
-        self.site.sent[self.path.rpartition("/")[2]] += source.tell() - before  # type: ignore[attr-defined]
-
-
-@contextmanager
-def serve_site(root: Path) -> Iterator[Site]:
-    """Serve a directory while the block runs."""
-    site = Site(root)
-    handler = type("ItsHandler", (Handler,), {"site": site})
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(root))) as server:
-        site.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
+    def right(self, handler: Handler) -> None:
+        data = self.content(handler.path)
+        handler.answer(404 if data is None else 200, data or b"")
+        self.sent[handler.path.rpartition("/")[2]] += len(data or b"")

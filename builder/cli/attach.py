@@ -14,8 +14,8 @@ from builder.release.contents import FILE, REQUEST
 from builder.release.keys import DEVELOPMENT, development_key
 from builder.release.rounds import Build, read_build
 from builder.release.trust import read_trust
+from builder.stages.attach import assembler
 from builder.stages.session import Request, Session, mending, open_session
-from builder.stages.signing import assembler
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -100,7 +100,7 @@ def cli(
     Examples:
       colvert run
       colvert run --ssh
-      colvert run --ssh out/1.0/qemu/colvert.qcow2 systemctl status
+      colvert run --ssh out/1.0/qemu/colvert-1.0-qemu.qcow2 systemctl status
       colvert run --secure-boot --keys /media/keys
       colvert run --persist work --forward 8080:80
     """

@@ -10,7 +10,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import Code, ColvertError
 from builder.formats.tar import write_tar
 from builder.formats.tools import bench
 
@@ -62,11 +61,6 @@ def make_erofs(
             "mkfs.erofs", "--quiet", f"-T{epoch}", "--all-time", "--all-root", f"-U{identity}", f"-L{label}",
             *chosen.options(), "--tar=f", table.target("image"), table.target("tree.tar"),
         )  # fmt: skip
-        size = (table.work / "image").stat().st_size
-        if limit is not None and size > limit:
-            raise ColvertError(
-                Code.TOO_LARGE,
-                f"the usr image has {size / 2**20:.1f} MiB, its partition {limit / 2**20:.0f} MiB",
-                hint="leave packages out of the manifest, or compress harder (usr.compression)",
-            )
+        hint = "leave packages out of the manifest, or compress harder (usr.compression)"
+        size = table.measure("image", "the usr image", limit, hint)
         return Erofs(table.take("image", out), identity, size)

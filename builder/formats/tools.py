@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.errors import Code, ColvertError
 from builder.sandbox.run import Bind, Result, Sandbox, hand_over, run, sandbox_id
 
 
@@ -57,6 +58,17 @@ class Bench:
         if owner is not None:
             os.chown(path, owner, owner)
         return path
+
+    def measure(self, name: str, what: str, limit: int | None, hint: str) -> int:
+        """The size of the output `name`, which must not exceed `limit`."""
+        size = (self.work / name).stat().st_size
+        if limit is not None and size > limit:
+            raise ColvertError(
+                Code.TOO_LARGE,
+                f"{what} has {size / 2**20:.1f} MiB, its place {limit / 2**20:.0f} MiB",
+                hint=hint,
+            )
+        return size
 
     def take(self, name: str, out: Path) -> Path:
         """Move the output `name` to its final place, as a plain file of the caller's."""

@@ -46,11 +46,5 @@ def make_uki(parts: UkiParts, out: Path, *, sdk_root: Path, limit: int | None = 
             "--uname", parts.uname, "--stub", table.source("stub"), "--efi-arch", "x64",
             "--output", table.target("uki"),
         )  # fmt: skip
-        size = (table.work / "uki").stat().st_size
-        if limit is not None and size > limit:
-            raise ColvertError(
-                Code.TOO_LARGE,
-                f"the UKI has {size / 2**20:.1f} MiB, at most {limit / 2**20:.0f} MiB are wanted",
-                hint="take kernel features or lines of initrd.list out",
-            )
+        table.measure("uki", "the UKI", limit, "take kernel features or lines of initrd.list out")
         return table.take("uki", out)

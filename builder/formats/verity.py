@@ -70,11 +70,5 @@ def make_verity(
         found = ROOT_HASH.search(text)
         if found is None:
             raise ColvertError(Code.IMAGE_INVALID, "veritysetup told no root hash", detail=text.splitlines())
-        size = (table.work / "verity").stat().st_size
-        if limit is not None and size > limit:
-            raise ColvertError(
-                Code.TOO_LARGE,
-                f"the hash tree has {size / 2**20:.1f} MiB, its partition {limit / 2**20:.0f} MiB",
-                hint="leave packages out of the manifest",
-            )
+        table.measure("verity", "the hash tree", limit, "leave packages out of the manifest")
         return Verity(table.take("verity", out), found[1])

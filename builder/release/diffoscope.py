@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import uuid
 from pathlib import Path
 
 from builder.errors import Code
 from builder.pipeline.key import digest_value
-from builder.pipeline.lock import held
-from builder.pipeline.store import discard
-from builder.sandbox.debian import SUITE, make_root
+from builder.sandbox.debian import SUITE, keep_root, make_root
 from builder.sandbox.home import Home
 from builder.sandbox.run import Bind, Sandbox, run
 
@@ -26,16 +23,11 @@ SHOWN = 32 << 10
 def ensure_root(home: Home) -> Path:
     """The root with diffoscope, made now if need be (about a minute)."""
     place = home.cache / "diffoscope"
-    place.mkdir(exist_ok=True)
-    final = place / digest_value([SUITE, *PACKAGES])[:16]
-    with held(place / "lock"):
-        if not final.exists():
-            work = place / f"tmp-{uuid.uuid4().hex}"
-            try:
-                make_root(work, PACKAGES, log=place / "debian.log").rename(final)
-            finally:
-                discard(work)
-    return final
+
+    def make(work: Path) -> Path:
+        return make_root(work / "root", PACKAGES, log=place / "debian.log")
+
+    return keep_root(place, digest_value([SUITE, *PACKAGES])[:16], make)
 
 
 def explain(home: Home, old: Path, new: Path) -> str:

@@ -1,16 +1,19 @@
 """Debian roots: a directory with the Debian packages of a list, made by mmdebstrap.
 
-Nothing is installed on the host. The SDK is such a root, and so is the one in which the
-tests run the platforms' own clients.
+Nothing is installed on the host. The SDK is such a root, and so are those in which diffoscope
+and the tests' own programs run.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builder.errors import Code
+from builder.pipeline.lock import held
+from builder.pipeline.store import discard
 from builder.sandbox.run import hand_over, require, run, sandbox_id
 
 SUITE = "trixie"
@@ -38,6 +41,20 @@ def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
     unpack_root(archive, root)
     archive.unlink()
     return root
+
+
+def keep_root(place: Path, name: str, make: Callable[[Path], Path]) -> Path:
+    """The root `name` of `place`; where it is not there yet, what `make` gives back of its work directory."""
+    final = place / name
+    with held(place / "lock"):
+        if not final.exists():
+            work = place / f"tmp-{uuid.uuid4().hex}"
+            work.mkdir()
+            try:
+                make(work).rename(final)
+            finally:
+                discard(work)
+    return final
 
 
 def unpack_root(archive: Path, root: Path) -> None:

@@ -50,7 +50,9 @@ class Sdk:
             if len(words) > 2 and words[0] == "deb" and words[2] == SUITE:
                 return words[1].rstrip("/")
         raise ColvertError(
-            Code.SDK_FAILED, "the SDK's apt configuration names no mirror", hint="colvert sdk rebuild"
+            Code.SDK_FAILED,
+            "the SDK's apt configuration names no mirror",
+            hint="remove its directory and run this again",
         )
 
 

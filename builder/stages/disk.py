@@ -18,7 +18,7 @@ from builder.formats.initrd import make_initrd
 from builder.formats.oem import make_oem
 from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
 from builder.formats.verity import make_verity, signature_partition
-from builder.manifest.model import Usr
+from builder.manifest.model import Disk, Usr
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
@@ -170,37 +170,15 @@ class Disks(Trees):
         return {source.path.name: source.path for source in self.session.loaded.manifest.keys.enroll}
 
     def _make_disk(self, work: Work) -> None:
-        loaded, root = self.session.loaded, self.session.sdk.root
-        name, version, sizes = loaded.manifest.id, loaded.version, loaded.manifest.disk
-        identity = f"{name} {version}"
-        boot = BootFiles(
-            self.boot.out / LOADER_FILE,
-            self.boot.out / self.uki_name,
-            f"{name}_{version}+{TRIES}.efi",
-            keys=self._enrolled(),
-        )
         work.phase("ESP")
-        esp = make_esp(
-            boot,
-            work.scratch / "esp.raw",
-            sdk_root=root,
-            size=sizes.esp_size,
-            epoch=loaded.epoch,
-            identity=identity,
-        )
-        oem = make_oem(
-            None,
-            work.scratch / "oem.raw",
-            sdk_root=root,
-            size=sizes.oem_size,
-            epoch=loaded.epoch,
-            identity=identity,
-        )
+        esp = self._make_esp(work.scratch / "esp.raw")
+        oem = self._make_oem(work.scratch / "oem.raw")
         work.phase("GPT")
-        hashed, signature = self.root_hash, self.boot.out / VERITY_SIGNATURE
+        loaded, hashed, signature = self.session.loaded, self.root_hash, self.boot.out / VERITY_SIGNATURE
+        disk = loaded.manifest.disk
         contents = Contents(
-            id=name,
-            version=version,
+            id=loaded.manifest.id,
+            version=loaded.version,
             esp=esp,
             usr=self.usr.out / "usr.raw",
             verity=self.usr.out / "usr.verity",
@@ -208,15 +186,41 @@ class Disks(Trees):
             verity_uuid=_half(hashed, 1),
             oem=oem,
             signature=signature if signature.exists() else None,
-            sizes=Sizes(
-                esp=sizes.esp_size,
-                usr=sizes.usr_size,
-                verity=sizes.verity_size,
-                signature=sizes.signature_size,
-                oem=sizes.oem_size,
-            ),
+            sizes=_sizes(disk),
         )
-        make_disk(contents, work.out / "disk.raw", sdk_root=root, size=disk_size(sizes))
+        make_disk(contents, work.out / "disk.raw", sdk_root=self.session.sdk.root, size=disk_size(disk))
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.session.loaded.manifest.id} {self.session.loaded.version}"
+
+    def _make_esp(self, out: Path) -> Path:
+        loaded = self.session.loaded
+        boot = BootFiles(
+            self.boot.out / LOADER_FILE,
+            self.boot.out / self.uki_name,
+            f"{loaded.manifest.id}_{loaded.version}+{TRIES}.efi",
+            keys=self._enrolled(),
+        )
+        return make_esp(
+            boot,
+            out,
+            sdk_root=self.session.sdk.root,
+            size=loaded.manifest.disk.esp_size,
+            epoch=loaded.epoch,
+            identity=self._identity,
+        )
+
+    def _make_oem(self, out: Path) -> Path:
+        loaded = self.session.loaded
+        return make_oem(
+            None,
+            out,
+            sdk_root=self.session.sdk.root,
+            size=loaded.manifest.disk.oem_size,
+            epoch=loaded.epoch,
+            identity=self._identity,
+        )
 
 
 def _sign_program(source: Path, target: Path, signatures: tuple[bytes, ...]) -> None:
@@ -229,6 +233,16 @@ def _sign_program(source: Path, target: Path, signatures: tuple[bytes, ...]) -> 
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _sizes(disk: Disk) -> Sizes:
+    return Sizes(
+        esp=disk.esp_size,
+        usr=disk.usr_size,
+        verity=disk.verity_size,
+        signature=disk.signature_size,
+        oem=disk.oem_size,
+    )
 
 
 def _half(root_hash: str, which: int) -> UUID:

@@ -40,7 +40,7 @@ def build_images(
     place = out / session.loaded.version
     with held(place / LOCK):
         image.deliver(platforms, place)
-        begin_signing(image, place, deltas_from)
+        begin_signing(session, image.root_hash, place, deltas_from)
     return place
 
 

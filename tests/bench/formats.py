@@ -19,7 +19,6 @@ import resource
 import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -40,6 +39,7 @@ from builder.stages.image import Image
 from builder.stages.session import DEFAULT_MANIFEST, Request, Session, open_session
 from builder.stages.targets import ALL
 from tests.bench.measure import MIB, PROJECT, Row, become_subreaper, colvert, cost, show
+from tests.build.places import open_place
 
 # all targets together / the slowest of them alone
 BAR_ALL = 1.5
@@ -199,9 +199,7 @@ def _row(what: str, mine: tuple[float, float], theirs: tuple[float, float]) -> R
 def main(home: Path | None, disk: Path | None, made_up: bool) -> None:
     place = open_home(home).root
     session = open_session(Request(PROJECT / DEFAULT_MANIFEST, place), Events())
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
-    scratch.chmod(0o755)
-    try:
+    with open_place(place) as scratch:
         if made_up:
             disk = synthetic(scratch, session.sdk.root)
         elif disk is None:
@@ -210,8 +208,6 @@ def main(home: Path | None, disk: Path | None, made_up: bool) -> None:
         subprocess.run(["cp", "--sparse=always", disk, here], check=True)
         here.chmod(0o644)
         show([*rows(session, here, scratch), commands(place, scratch)])
-    finally:
-        shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ usage: python -m tests.bench.noop [--runs N] [--home DIR]
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import click
 from builder.pipeline.key import digest_tree
 from builder.sandbox.home import open_home
 from tests.bench.measure import PROJECT, against, colvert, cost, show, stages_run
+from tests.build.places import open_place
 
 BAR_SECONDS = 1.0
 INPUTS = ("overlays", "manifests", "builder")
@@ -35,8 +34,7 @@ def hashing() -> float:
 )
 def main(runs: int, home: Path | None) -> None:
     place = open_home(home)
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=place.root))
-    try:
+    with open_place(place.root) as scratch:
         build = colvert("build", "--json", "--home", place.root, "--out", scratch / "out")
         cost(build, stdout=scratch / "first.json")  # builds what the store lacks
         walls, cpus = [], []
@@ -49,8 +47,6 @@ def main(runs: int, home: Path | None) -> None:
             cpus.append(spent.cpu)
         starting = [cost(colvert("targets")).wall for _ in range(runs)]
         hashed = [hashing() for _ in range(runs)]
-    finally:
-        shutil.rmtree(scratch)
     show(
         [
             against("nothing changed, wall", walls, BAR_SECONDS),

@@ -9,7 +9,6 @@ usage: python -m tests.bench.one_file [--runs N] [--home DIR]
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from builder.manifest.load import load
 from builder.sandbox.home import open_home
 from builder.stages.session import DEFAULT_MANIFEST
 from tests.bench.measure import PROJECT, Row, against, colvert, cost, show, stages_run
+from tests.build.places import open_place
 
 BAR_SECONDS = 20.0
 PACKAGE = "sys-apps/colvert-init"
@@ -33,8 +33,7 @@ FILE = f"overlays/colvert/{PACKAGE}/files/usr/lib/sysctl.d/50-colvert.conf"
 def main(runs: int, home: Path | None) -> None:
     place = open_home(home)
     loaded = load(PROJECT / DEFAULT_MANIFEST)
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=place.root))
-    try:
+    with open_place(place.root) as scratch:
         for name in ("manifests", "overlays"):
             shutil.copytree(PROJECT / name, scratch / name, symlinks=True)
         build = colvert("build", "--json", "--home", place.root, "--out", scratch / "out")
@@ -53,8 +52,6 @@ def main(runs: int, home: Path | None) -> None:
             walls.append(spent.wall)
             cpus.append(spent.cpu)
         ran = stages_run(log)
-    finally:
-        shutil.rmtree(scratch)
     show(
         [
             against(f"one file of {PACKAGE} changed, wall", walls, BAR_SECONDS, digits=1),

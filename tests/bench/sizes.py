@@ -10,8 +10,6 @@ usage: python -m tests.bench.sizes [--home DIR]
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,6 +22,7 @@ from builder.sandbox.home import open_home
 from builder.stages.image import Image
 from builder.stages.session import DEFAULT_MANIFEST, Request, open_session
 from tests.bench.measure import MIB, PROJECT, Row, against, colvert, cost, show, stages_run
+from tests.build.places import open_place
 
 BARS = {"usr image": 64, "UKI": 16, "qcow2": 96}
 BAR_MEMORY = 2048
@@ -78,8 +77,7 @@ class Watch(threading.Thread):
 
 def memory(home: Path) -> list[Row]:
     """Make everything after the packages again, and watch it."""
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=home))
-    try:
+    with open_place(home) as scratch:
         log, name = scratch / "events.json", f"name=Benchmark {time.time_ns():x}"
         watch = Watch()
         watch.start()
@@ -88,8 +86,6 @@ def memory(home: Path) -> list[Row]:
         watch.over.set()
         watch.join()
         ran = stages_run(log)
-    finally:
-        shutil.rmtree(scratch)
     if not ran or any(stage == "package" for stage, _, _ in ran):
         raise SystemExit(f"this measured something else than assembly: {ran}")
     return [

@@ -8,8 +8,6 @@ usage: python -m tests.bench.update [--home DIR] [--openssl MANIFEST]
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from builder.sandbox.home import open_home
 from builder.stages.image import Image
 from builder.stages.session import Request, open_session
 from tests.bench.measure import Row, show
+from tests.build.places import open_place
 from tests.releases import Variant
 
 BAR_ONE_FILE = 100_000
@@ -90,9 +89,7 @@ def deltas(what: str, old: Image, new: Image, scratch: Path) -> tuple[int, list[
     "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
 )
 def main(openssl: Path | None, home: Path | None) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=open_home(home).root))
-    scratch.chmod(0o755)
-    try:
+    with open_place(open_home(home).root) as scratch:
         note = "/usr/share/colvert/note"
         first = Variant("1.0.0", {note: "one\n"})
         second = Variant("1.0.1", {note: "two\n"}, epoch=first.epoch + DAY)
@@ -114,8 +111,6 @@ def main(openssl: Path | None, home: Path | None) -> None:
                     ratio / BAR_OPENSSL,
                 )
             )
-    finally:
-        shutil.rmtree(scratch)
     show(rows)
 
 

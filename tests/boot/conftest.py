@@ -6,14 +6,13 @@ A boot under TCG takes a minute, so tests that only look share one machine of th
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from builder.machine.files import Host
+from tests.build.places import open_place
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +25,8 @@ def sdk_root(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def host(sdk_root: Path) -> Iterator[Host]:
     """A place for machines that QEMU can reach, whoever it runs as; pytest's own are closed to others."""
-    directory = Path(tempfile.mkdtemp(prefix="colvert-boot-", dir="/var/tmp"))
-    directory.chmod(0o755)
-    yield Host(sdk_root, directory / "machines", directory / "state")
-    shutil.rmtree(directory)
+    with open_place() as directory:
+        yield Host(sdk_root, directory / "machines", directory / "state")
 
 
 @pytest.fixture(scope="session")

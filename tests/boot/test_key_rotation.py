@@ -7,7 +7,6 @@ believes it alone.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,10 @@ from builder.stages.image import build_images
 from builder.stages.session import Request, open_session
 from tests.boot.test_update import Client
 from tests.booted import up
+from tests.build.places import open_place
 from tests.releases import Variant
-from tests.site import Site, serve_site
+from tests.server import serve
+from tests.site import Site
 
 pytestmark = [pytest.mark.boot, pytest.mark.long]
 
@@ -59,29 +60,27 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(packages: Mapping[str, object]) -> Iterator[Fleet]:
-    place = Path(tempfile.mkdtemp(prefix="colvert-rotation-", dir="/var/tmp"))
-    place.chmod(0o755)
-    keys = create(place / "keys", "Fleet", utc_now())
-    kept = rotate(keys, "release", utc_now())
-    old, new = (
-        shutil.copy(kept, place / "old.pem"),
-        shutil.copy(keys.directory / "release.pem", place / "new.pem"),
-    )
-    out, root = place / "out", place / "site"
-    root.mkdir()
-    for version, ring in (("1", [old, new]), ("2", [new]), ("3", [new])):
-        manifest = {"keys": {"release": "fleet"}, "update": {"keys": [str(path) for path in ring]}}
-        session = open_session(Request(Variant(version, {}, manifest).write(place)), Events())
-        for file in (build_images(session, ("qemu",), out) / "update").glob("*.zst"):
-            shutil.copyfile(file, root / file.name)
-    with serve_site(root) as site:
-        yield Fleet(
-            out,
-            site,
-            signer(keys.directory / "earlier" / kept.with_suffix(".key").name),
-            signer(keys.directory / "release.key"),
+    with open_place() as place:
+        keys = create(place / "keys", "Fleet", utc_now())
+        kept = rotate(keys, "release", utc_now())
+        old, new = (
+            shutil.copy(kept, place / "old.pem"),
+            shutil.copy(keys.directory / "release.pem", place / "new.pem"),
         )
-    shutil.rmtree(place)
+        out, root = place / "out", place / "site"
+        root.mkdir()
+        for version, ring in (("1", [old, new]), ("2", [new]), ("3", [new])):
+            manifest = {"keys": {"release": "fleet"}, "update": {"keys": [str(path) for path in ring]}}
+            session = open_session(Request(Variant(version, {}, manifest).write(place)), Events())
+            for file in (build_images(session, ("qemu",), out) / "update").glob("*.zst"):
+                shutil.copyfile(file, root / file.name)
+        with serve(Site(root)) as site:
+            yield Fleet(
+                out,
+                site,
+                signer(keys.directory / "earlier" / kept.with_suffix(".key").name),
+                signer(keys.directory / "release.key"),
+            )
 
 
 def test_machines_follow_to_the_new_key_and_leave_the_old_one(fleet: Fleet, host: Host) -> None:

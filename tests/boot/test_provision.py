@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +23,10 @@ from builder.machine.guest import SSH_FAILED
 from builder.machine.probe import Running, boot
 from builder.machine.qemu import RUN_DIR, Bus, Forward, GuestForward, MachineSpec
 from builder.sandbox.run import run
-from tests import configdrive, metadata
+from tests import configdrive, metadata, server
 from tests.booted import SETTLE_SECONDS, Booted, let_in
-from tests.metadata import Service, serve
+from tests.metadata import Service
+from tests.server import Act, serve
 
 pytestmark = pytest.mark.boot
 
@@ -222,7 +223,7 @@ def test_another_instance_of_the_disk_is_provisioned_again(cloud: Told) -> None:
 
 @pytest.fixture(scope="module")
 def besieged(image: Path, host: Host) -> Iterator[Told]:
-    service = Service(behave=metadata.dead)
+    service = Service(behave={"": server.dead})
     with serve(service):
         spec = replace(_spec(image, service, EC2), credentials=ssh_credentials(host.key()))
         with _up(spec, host, service) as booted:
@@ -250,17 +251,17 @@ def test_a_dead_service_holds_nobody(besieged: Told) -> None:
 
 
 @pytest.mark.parametrize(
-    "behave", [metadata.garbage, metadata.endless, metadata.redirect], ids=["garbage", "endless", "redirect"]
+    "behave", [metadata.garbage, server.endless, metadata.redirect], ids=["garbage", "endless", "redirect"]
 )
-def test_nonsense_is_left_alone(besieged: Told, behave: Callable[[metadata.Handler], None]) -> None:
-    besieged.service.behave = behave
+def test_nonsense_is_left_alone(besieged: Told, behave: Act) -> None:
+    besieged.service.behave[""] = behave
     besieged.reboot()
     _unharmed(besieged)
     assert "nothing was learned" in besieged.journal()
 
 
 def test_a_hostile_service_gets_nothing(besieged: Told, host: Host) -> None:
-    besieged.service.behave = metadata.hostile(host.key().public)
+    besieged.service.behave[""] = metadata.hostile(host.key().public)
     besieged.reboot()
     _unharmed(besieged)
     journal = besieged.journal()
@@ -300,7 +301,7 @@ def test_gce(image: Path, host: Host) -> None:
 @pytest.mark.parametrize("form", ["iso9660", "vfat"])
 def test_openstack_config_drive(image: Path, host: Host, form: str) -> None:
     """The two forms that Nova makes."""
-    service = Service(behave=metadata.errors)
+    service = Service(behave={"": metadata.errors})
     drive = f"if=none,id=drive,format=raw,readonly=on,file={RUN_DIR}/drive.img"
     words = ("-drive", drive, "-device", "virtio-blk-pci,drive=drive")
     with serve(service):

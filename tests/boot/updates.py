@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,10 @@ from builder.release.keys import Signer, development_key
 from builder.stages.image import build_images
 from builder.stages.session import Request, open_session
 from tests.booted import SETTLE_SECONDS, Booted
+from tests.build.places import open_place
 from tests.releases import Variant
-from tests.site import Site, serve_site
+from tests.server import serve
+from tests.site import Site
 
 Index = dict[str, Any]
 STATE = Path(".colvert")
@@ -68,19 +69,16 @@ def without_deltas(index: Index) -> None:
 @contextmanager
 def released(variants: Sequence[Variant]) -> Iterator[Releases]:
     """Build releases in their order, each with deltas from those before it, and serve them."""
-    # sandboxed programs, which are somebody else as root, read from here
-    place = Path(tempfile.mkdtemp(prefix="colvert-update-", dir="/var/tmp"))
-    place.chmod(0o755)
-    out, root = place / "out", place / "site"
-    root.mkdir()
-    for variant in variants:
-        session = open_session(Request(variant.write(place), state=STATE), Events())
-        release = build_images(session, ("qemu",), out, [out] if out.exists() else [])
-        for file in (release / "update").iterdir():
-            shutil.copyfile(file, root / file.name)
-    with serve_site(root) as site:
-        yield Releases(out, site)
-    shutil.rmtree(place)
+    with open_place() as place:
+        out, root = place / "out", place / "site"
+        root.mkdir()
+        for variant in variants:
+            session = open_session(Request(variant.write(place), state=STATE), Events())
+            release = build_images(session, ("qemu",), out, [out] if out.exists() else [])
+            for file in (release / "update").iterdir():
+                shutil.copyfile(file, root / file.name)
+        with serve(Site(root)) as site:
+            yield Releases(out, site)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from builder.stages.fetch import Fetcher
 from builder.stages.packages import Builder
 from builder.stages.plan import Plan, PlanRequest, make_plan
 from builder.stages.portage.config import Overlay, Settings
+from tests.build.places import open_place
 
 COLVERT = Path(__file__).parents[2] / "overlays/colvert"
 HEAD = 'EAPI=8\nDESCRIPTION="test"\nHOMEPAGE="https://example.org"\nLICENSE="Apache-2.0"\nSLOT="0"\nKEYWORDS="amd64"\n'
@@ -73,17 +72,14 @@ class Workshop:
 
 @pytest.fixture
 def workshop(sdk: Sdk) -> Iterator[Workshop]:
-    # pytest's own directories are closed to the id that sandboxed programs run as
-    root = Path(tempfile.mkdtemp(prefix="colvert-build-", dir="/var/tmp"))
-    root.chmod(0o755)
-    home = open_home(root / "home")
-    set_slots(home, 2)
-    overlay = root / "overlay"
-    for name, text in {
-        "metadata/layout.conf": "masters =\nthin-manifests = true\n",
-        "profiles/repo_name": "testing\n",
-    }.items():
-        (overlay / name).parent.mkdir(parents=True, exist_ok=True)
-        (overlay / name).write_text(text)
-    yield Workshop(home, sdk, overlay)
-    shutil.rmtree(root, ignore_errors=True)
+    with open_place() as root:
+        home = open_home(root / "home")
+        set_slots(home, 2)
+        overlay = root / "overlay"
+        for name, text in {
+            "metadata/layout.conf": "masters =\nthin-manifests = true\n",
+            "profiles/repo_name": "testing\n",
+        }.items():
+            (overlay / name).parent.mkdir(parents=True, exist_ok=True)
+            (overlay / name).write_text(text)
+        yield Workshop(home, sdk, overlay)

@@ -1,10 +1,9 @@
-"""Build tests: places that sandboxed programs reach, other circumstances, and a disk's table by sfdisk."""
+"""Places that sandboxed programs reach, other circumstances, our programs on the host, and a disk's table."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,21 @@ from typing import Any
 
 from builder.formats.gpt import SECTOR
 from builder.formats.tools import bench
+from builder.pipeline.store import discard
+from builder.stages.session import Session
 
 
-def workplace() -> Iterator[Path]:
+def workplace(above: Path = Path("/var/tmp")) -> Iterator[Path]:
     """A directory that sandboxed programs can reach (pytest's own are closed to them); for fixtures."""
-    path = Path(tempfile.mkdtemp(prefix="colvert-test-", dir="/var/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="colvert-test-", dir=above))
     path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    try:
+        yield path
+    finally:
+        discard(path)
+
+
+open_place = contextmanager(workplace)
 
 
 @contextmanager
@@ -34,6 +40,16 @@ def elsewhere() -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, processors)
         os.umask(mask)
+
+
+def programs_of(session: Session, package: str) -> tuple[list[str], Path]:
+    """How the programs of a package start on the host, with its own loader and libraries; and its files."""
+    built = session.build_packages([package])
+    node = session.plan.find(package)
+    libraries = [built[cpv].out / "image/usr/lib" for cpv in session.plan.sysroot(node.cpv)]
+    [loader] = [path for folder in libraries for path in folder.glob("ld-linux-x86-64.so.2")]
+    start = [str(loader), "--library-path", ":".join(str(path) for path in libraries)]
+    return start, built[node.cpv].out / "image"
 
 
 def read_table(disk: Path, *, sdk_root: Path) -> dict[str, Any]:

@@ -32,9 +32,7 @@ ESP_SIZE = 64 * MIB
 EFI = "usr/lib/systemd/boot/efi"
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    yield from workplace()
+work = pytest.fixture(workplace)
 
 
 def twice(work: Path, make: Callable[[Path], object]) -> Path:

@@ -36,9 +36,7 @@ from tests.build.test_full_disk import on_tmpfs
 EPOCH = 1_700_000_000
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    yield from workplace()
+place = pytest.fixture(workplace, scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,16 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests import metadata
-from tests.metadata import Service, serve
+from tests import metadata, server
+from tests.build.places import programs_of
+from tests.metadata import Service
+from tests.server import Act, Handler, serve
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP/+/fz7+vn49/b19PPy8fDv7u3s6+rp6Ofm5eTj4uHg"
@@ -38,13 +40,8 @@ def programs(request: pytest.FixtureRequest) -> Mapping[str, list[str]]:
     named = os.environ.get("COLVERT_PROVISION")
     if named:
         return {name: [str(Path(named) / f"provision-{name}")] for name in ("fetch", "apply")}
-    session = request.getfixturevalue("session")
-    built = session.build_packages(["sys-apps/colvert-provision"])
-    node = session.plan.find("sys-apps/colvert-provision")
-    libraries = [built[cpv].out / "image/usr/lib" for cpv in session.plan.sysroot(node.cpv)]
-    [loader] = [path for folder in libraries for path in folder.glob("ld-linux-x86-64.so.2")]
-    start = [str(loader), "--library-path", ":".join(str(path) for path in libraries)]
-    place = built[node.cpv].out / "image/usr/lib/colvert"
+    start, image = programs_of(request.getfixturevalue("session"), "sys-apps/colvert-provision")
+    place = image / "usr/lib/colvert"
     return {name: [*start, str(place / f"provision-{name}")] for name in ("fetch", "apply")}
 
 
@@ -293,23 +290,23 @@ def test_user_data_that_is_too_large_is_not_cut_but_refused(guest: Guest) -> Non
 @pytest.mark.parametrize(
     "behave",
     [
-        metadata.dead,
+        server.dead,
         metadata.slow,
         metadata.garbage,
-        metadata.nonsense,
+        server.nonsense,
         metadata.errors,
-        metadata.endless,
+        server.endless,
         metadata.endless_headers,
         metadata.huge,
         metadata.redirect,
     ],
 )
 def test_a_bad_service_changes_nothing_and_holds_nobody(
-    guest: Guest, dmi: Mapping[str, str], behave: Callable[[metadata.Handler], None]
+    guest: Guest, dmi: Mapping[str, str], behave: Act
 ) -> None:
     guest.dmi(dmi)
     before, started = guest.written(), time.monotonic()
-    with serve(Service(behave=behave)) as service:
+    with serve(Service(behave={"": behave})) as service:
         said = guest.boot(service, seconds=1)
         assert time.monotonic() - started < 5
         assert "nothing was learned" in said
@@ -336,15 +333,15 @@ def test_a_service_that_comes_late_is_waited_for(guest: Guest) -> None:
     right = metadata.ec2(keys={"mine": KEY})
     calls = 0
 
-    def late(handler: metadata.Handler) -> None:
+    def late(handler: Handler) -> None:
         nonlocal calls
         calls += 1
         if calls < 3:
             handler.answer(503)
         else:
-            handler._right()
+            right.right(handler)
 
-    right.behave = late
+    right.behave[""] = late
     with serve(right) as service:
         guest.boot(service, seconds=10)
     assert guest.get(KEYS) == f"{KEY}\n"
@@ -353,20 +350,13 @@ def test_a_service_that_comes_late_is_waited_for(guest: Guest) -> None:
 def test_an_answer_that_stays_open_is_asked_for_again(guest: Guest) -> None:
     guest.dmi(EC2)
     script = metadata.ec2(keys={"mine": KEY}, user_data="#!/bin/sh\n")
-
-    def half(handler: metadata.Handler) -> None:
-        if handler.path.endswith("user-data"):
-            handler.answer(503)
-        else:
-            handler._right()
-
-    script.behave = half
+    script.behave["user-data"] = metadata.errors
     with serve(script) as service:
         assert "did not answer everything" in guest.boot(service, seconds=1)
         # who may enter is not left out for that
         assert guest.get(KEYS) == f"{KEY}\n"
         assert guest.get(f"{STATE}/instance-id") is None
-        service.behave = None
+        service.behave.clear()
         guest.boot(service)
     assert guest.get(f"{STATE}/script") == "#!/bin/sh\n"
 
@@ -374,7 +364,7 @@ def test_an_answer_that_stays_open_is_asked_for_again(guest: Guest) -> None:
 def test_a_hostile_service_gets_nothing(guest: Guest) -> None:
     guest.dmi(EC2)
     before = guest.written()
-    with serve(Service(behave=metadata.hostile(KEY))) as service:
+    with serve(Service(behave={"": metadata.hostile(KEY)})) as service:
         said = guest.boot(service)
     assert "\x1b" not in said
     assert all(line.startswith("<") for line in said.splitlines())

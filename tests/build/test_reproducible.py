@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,7 @@ src_install() {{ insinto /usr/share; newins - same <<<"same"; newins - cores <<<
 """
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    yield from workplace()
+place = pytest.fixture(workplace)
 
 
 def compared(report: Report, stage: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,7 @@ from tests.spdx import problems
 PACKAGES = "usr/share/colvert/packages.json"
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    yield from workplace()
+work = pytest.fixture(workplace)
 
 
 @pytest.fixture(scope="module")

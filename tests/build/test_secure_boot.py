@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from builder.release.authenticode import digest_program
 from builder.release.project_keys import SIGNED_BY, ProjectKeys, create, utc_now
 from builder.release.rotation import revoke
 from builder.sandbox.sdk import Sdk
+from tests.build.places import workplace
 from tests.releases import Variant
 from tests.signed import sign
 
@@ -26,13 +25,7 @@ LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A directory that sandboxed programs can read, whoever they are."""
-    made = Path(tempfile.mkdtemp(prefix="colvert-keys-", dir="/var/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
+place = pytest.fixture(workplace, scope="module")
 
 
 @pytest.fixture(scope="module")

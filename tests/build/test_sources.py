@@ -22,7 +22,7 @@ from builder.sandbox.run import sandbox_id
 from builder.stages.locked import PROJECT, read_lock
 from builder.stages.session import Session
 from builder.stages.sources import open_sources
-from tests.build.places import workplace
+from tests.build.places import open_place
 
 # leaves of five build systems; all else comes from the store
 AGAIN = ("app-arch/lz4", "dev-libs/json-c", "sys-apps/less", "sys-libs/libcap", "dev-libs/popt")
@@ -32,7 +32,7 @@ NO_NETWORK = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-c
 @pytest.fixture(scope="module")
 def place(session: Session) -> Iterator[Path]:
     """Where the builds run: with the keys of this checkout, which no export holds."""
-    for made in workplace():
+    with open_place() as made:
         shutil.copytree(session.state / "keys", made / ".colvert/keys")
         yield made
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +26,7 @@ from tests.build.places import workplace
 MIB = 1 << 20
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    yield from workplace()
+work = pytest.fixture(workplace)
 
 
 class Shop:

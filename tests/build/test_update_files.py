@@ -27,7 +27,7 @@ from builder.sandbox.sdk import Sdk
 from builder.stages.image import Image, build_images
 from builder.stages.session import Request, Session, open_session
 from builder.stages.update import check_update
-from tests.build.places import elsewhere, workplace
+from tests.build.places import elsewhere, open_place, workplace
 from tests.releases import Variant
 
 EPOCH = 1_764_000_000
@@ -67,7 +67,7 @@ SECOND = Variant("1.10.0", {NOTE: "two\n"}, {"update": {"expires_after": 30}}, E
 
 @pytest.fixture(scope="module")
 def releases() -> Iterator[Releases]:
-    for place in workplace():
+    with open_place() as place:
         made = Releases(place, place / ".colvert", [])
         out = made.build(FIRST).parents[1]
         # as in root's home: closed to the id that sandboxed programs run as
@@ -77,9 +77,7 @@ def releases() -> Iterator[Releases]:
         yield made
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    yield from workplace()
+work = pytest.fixture(workplace)
 
 
 def folder(releases: Releases, variant: Variant) -> Path:

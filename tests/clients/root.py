@@ -6,15 +6,12 @@ the host, and nothing of it is an input of a build.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Code
 from builder.pipeline.key import digest_tree
-from builder.pipeline.lock import held
-from builder.pipeline.store import discard
-from builder.sandbox.debian import make_root, package_names
+from builder.sandbox.debian import keep_root, make_root, package_names
 from builder.sandbox.home import Home
 from builder.sandbox.pypi import download
 from builder.sandbox.run import Bind, Sandbox, run
@@ -37,25 +34,15 @@ class Clients:
 
 def ensure_clients(home: Home) -> Clients:
     """The clients' root of the present recipe, made now if need be (about a minute, 1 GB)."""
-    place = home.cache / "clients"
-    place.mkdir(exist_ok=True)
-    final = place / digest_tree(RECIPE)[:16]
-    with held(place / "lock"):
-        if not final.exists():
-            _make(place, final)
-    return Clients(final)
+    return Clients(keep_root(home.cache / "clients", digest_tree(RECIPE)[:16], _make))
 
 
-def _make(place: Path, final: Path) -> None:
-    work = place / f"tmp-{uuid.uuid4().hex}"
-    root, inputs = work / "root", work / "inputs"
-    inputs.mkdir(parents=True)
-    try:
-        download(RECIPE / "cot.lock", inputs)
-        (inputs / "setup.sh").write_bytes((RECIPE / "setup.sh").read_bytes())
-        make_root(root, package_names(RECIPE / "packages.txt"), log=place / "debian.log")
-        box = Sandbox(root, (Bind(inputs, "/inputs"),), writable_root=True)
-        run(["/bin/bash", "/inputs/setup.sh"], sandbox=box, log=place / "setup.log", code=Code.SDK_FAILED)
-        root.rename(final)
-    finally:
-        discard(work)
+def _make(work: Path) -> Path:
+    inputs, place = work / "inputs", work.parent
+    inputs.mkdir()
+    download(RECIPE / "cot.lock", inputs)
+    (inputs / "setup.sh").write_bytes((RECIPE / "setup.sh").read_bytes())
+    root = make_root(work / "root", package_names(RECIPE / "packages.txt"), log=place / "debian.log")
+    box = Sandbox(root, (Bind(inputs, "/inputs"),), writable_root=True)
+    run(["/bin/bash", "/inputs/setup.sh"], sandbox=box, log=place / "setup.log", code=Code.SDK_FAILED)
+    return root

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
 
+from builder.formats.elf import DLOPEN_NOTE
+
 BASE = 0x400000
 BUILD_ID = bytes(range(20))
-RELRO, STACK = 0x6474E552, 0x6474E551
+RELRO, STACK, INTERPRETER = 0x6474E552, 0x6474E551, 3
 READ_WRITE, EXECUTE = 6, 1
 
 
-def _note(kind: int, body: bytes) -> bytes:
-    return struct.pack("<III", 4, len(body), kind) + b"GNU\0" + body
+def _note(name: bytes, kind: int, body: bytes) -> bytes:
+    return struct.pack("<III", len(name), len(body), kind) + name + body + bytes(-len(body) % 4)
+
+
+class _Strings:
+    """A string table that is being filled."""
+
+    def __init__(self) -> None:
+        self.data = b"\0"
+
+    def add(self, text: str) -> int:
+        """Where it begins."""
+        self.data += text.encode() + b"\0"
+        return len(self.data) - len(text) - 1
 
 
 def hardened(
@@ -26,48 +41,60 @@ def hardened(
     calls: Sequence[str] = ("__printf_chk",),
     needed: Sequence[str] = (),
     interpreter: str = "",
+    soname: str = "",
     run_path: str = "",
+    dlopen: object = None,
 ) -> bytes:
     """A program or library; `kind` is e_type, `cet` the bits of IBT and SHSTK, `calls` what it imports."""
-    strings = b"\0"
-
-    def name(text: str) -> int:
-        nonlocal strings
-        strings += text.encode() + b"\0"
-        return len(strings) - len(text) - 1
-
-    symbols = bytes(24) + b"".join(struct.pack("<IBBHQQ", name(call), 0x12, 0, 0, 0, 0) for call in calls)
-    tags = [(1, name(item)) for item in needed]
-    tags += [(29, name(run_path))] if run_path else []
+    strings = _Strings()
+    symbols = bytes(24) + b"".join(
+        struct.pack("<IBBHQQ", strings.add(call), 0x12, 0, 0, 0, 0) for call in calls
+    )
+    tags = [(1, strings.add(item)) for item in needed]
+    tags += [(14, strings.add(soname))] if soname else []
+    tags += [(29, strings.add(run_path))] if run_path else []
     tags += [(22, 0)] if textrel else []
     tags += [(30, 8)] if now else []
-    notes = _note(5, struct.pack("<IIII", 0xC0000002, 4, cet, 0)) if cet else b""
-    notes += _note(3, BUILD_ID)
-    text = interpreter.encode() + b"\0" if interpreter else b""
-    count = 3 + relro + (stack is not None) + bool(text)
+    notes = _note(b"GNU\0", 5, struct.pack("<IIII", 0xC0000002, 4, cet, 0)) if cet else b""
+    notes += _note(b"GNU\0", 3, BUILD_ID)
+    if dlopen is not None:
+        notes += _note(b"FDO\0", DLOPEN_NOTE, json.dumps(dlopen).encode() + b"\0")
+    more = [(RELRO, 4, "dynamic")] if relro else []
+    more += [(STACK, stack, "")] if stack is not None else []
+    parts = {"strings": strings.data, "symbols": symbols, "notes": notes}
+    if interpreter:
+        more.append((INTERPRETER, 4, "text"))
+        parts["text"] = interpreter.encode() + b"\0"
+    return _laid_out(kind, tags, parts, more)
+
+
+def _laid_out(
+    kind: int, tags: list[tuple[int, int]], parts: dict[str, bytes], more: list[tuple[int, int, str]]
+) -> bytes:
+    """The file: header, segments (type, flags, part), dynamic section, the other parts, two sections."""
+    segments = [(2, 6, "dynamic"), (4, 4, "notes"), *more]
+    count = len(segments) + 1
     start = 64 + 56 * count
-    table = 16 * (len(tags) + 2)
-    at = {"dynamic": start, "strings": start + table}
-    at["symbols"] = at["strings"] + len(strings) + -(at["strings"] + len(strings)) % 8
-    at["notes"] = at["symbols"] + len(symbols)
-    at["text"] = at["notes"] + len(notes)
-    at["sections"] = at["text"] + len(text) + -(at["text"] + len(text)) % 8
-    tags += [(5, BASE + at["strings"]), (0, 0)]
-    headers = [(1, 5, 0, at["sections"]), (2, 6, start, table), (4, 4, at["notes"], len(notes))]
-    headers += [(RELRO, 4, start, table)] if relro else []
-    headers += [(STACK, stack, 0, 0)] if stack is not None else []
-    headers += [(3, 4, at["text"], len(text))] if text else []
+    parts = {"dynamic": bytes(16 * (len(tags) + 2)), **parts}
+    # a segment of no part begins at 0
+    body, at = b"", {"": -start}
+    for name, part in parts.items():
+        at[name] = len(body)
+        body += part + bytes(-len(part) % 8)
+    tags = [*tags, (5, BASE + start + at["strings"]), (0, 0)]
+    body = b"".join(struct.pack("<qQ", *tag) for tag in tags) + body[len(parts["dynamic"]) :]
+    sections = start + len(body)
+    headers = [(1, 5, 0, sections)]
+    headers += [(what, flags, start + at[name], len(parts.get(name, b""))) for what, flags, name in segments]
     head = b"\x7fELF\x02\x01\x01" + bytes(9)
-    head += struct.pack("<HHIQQQIHHHHHH", kind, 62, 1, 0, 64, at["sections"], 0, 64, 56, count, 64, 3, 0)
-    whole = head + b"".join(
+    head += struct.pack("<HHIQQQIHHHHHH", kind, 62, 1, 0, 64, sections, 0, 64, 56, count, 64, 3, 0)
+    table = b"".join(
         struct.pack("<IIQQQQQQ", what, flags, offset, BASE + offset, BASE + offset, size, size, 8)
         for what, flags, offset, size in headers
     )
-    whole += b"".join(struct.pack("<qQ", *tag) for tag in tags) + strings
-    whole = whole.ljust(at["symbols"], b"\0") + symbols + notes + text
-    whole = whole.ljust(at["sections"], b"\0") + bytes(64)
-    whole += _section(11, at["symbols"], len(symbols), 2) + _section(3, at["strings"], len(strings), 0)
-    return whole
+    listed = _section(11, start + at["symbols"], len(parts["symbols"]), 2)
+    listed += _section(3, start + at["strings"], len(parts["strings"]), 0)
+    return head + table + body + bytes(64) + listed
 
 
 def _section(kind: int, offset: int, size: int, link: int) -> bytes:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder.audit.policy import KEYS, Check, line_for, load_policy
@@ -122,7 +122,6 @@ KEYED = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(KEYED.map(yaml.safe_dump) | st.text(max_size=200))
 @example("setuid: &a [*a]")
 @example("owners: {}")

@@ -7,23 +7,33 @@ a file which the blocks after it need. Each page's blocks run in a small copy of
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import click
+import jsonschema  # type: ignore[import-untyped]
 import pytest
+import yaml
 
+from builder.audit.policy import load_policy
 from builder.cli.build import cli as build_image
 from builder.cli.main import cli as colvert
+from builder.errors import ColvertError
+from builder.manifest.schema import schema
+from builder.release.policy import read_policy
 from tests.unit import reference
+from tests.unit.test_manifest_schema import Editor
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -36,6 +46,9 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 # what stands for something else in a path or on a command line: NAME, CATEGORY/NAME
 PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+
+# in a list too, where it stands further in
+FENCED = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -57,15 +70,15 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     found = []
     text = page.read_text()
-    for match in re.finditer(r"^```([^\n`]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for match in FENCED.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(tuple(match[1].split()), match[2], line))
+        found.append(Block(tuple(match[2].split()), textwrap.dedent(match[3]), line))
     return found
 
 
 def prose(page: Path) -> str:
     """A page without its code blocks."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return FENCED.sub("", page.read_text())
 
 
 def spans(page: Path) -> list[str]:
@@ -147,6 +160,22 @@ def test_every_page_is_linked_from_the_readme_or_a_page() -> None:
     assert [name for name in lost if name != "README.md"] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_paths_in_shell_blocks_are_there(page: Path) -> None:
+    """Below the project's own directories; what a page writes itself counts, and so does a part of it."""
+    written = [name for block in blocks(page) if (name := block.file())]
+    tops = {path.name for path in PROJECT.iterdir() if path.is_dir()} - {".git", ".venv", "out"}
+    missing = []
+    for block in blocks(page):
+        for word in re.findall(
+            r"(?<![\w./~-])[\w.*+-]+(?:/[\w.*+-]+)+", block.text if block.is_shell() else ""
+        ):
+            own = any(f"{name}/".startswith(f"{word}/") for name in written)
+            if word.split("/")[0] in tops and not own and not any(PROJECT.glob(word)):
+                missing.append(word)
+    assert missing == []
+
+
 # command lines
 
 
@@ -205,6 +234,51 @@ def test_command_lines_can_be_given(page: Path) -> None:
         except click.UsageError as error:
             wrong.append(f"line {number}: {line}: {error.format_message()}")
     assert wrong == []
+
+
+UPDATE = PROJECT / "overlays/colvert/sys-apps/colvert-update/files/src/main.c"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_update_client_knows_what_is_asked_of_it(page: Path) -> None:
+    usage = set(re.findall(r"--[a-z-]+|(?<=\"  )[a-z]+", UPDATE.read_text()))
+    wrong = []
+    for number, line in command_lines(page):
+        for said in re.findall(r"(?<![\w/-])colvert-update((?: [\w./:-]+)+)", line):
+            words = said.split()
+            command = [word for word in words if not word.startswith("-")][:1]
+            options = [word for word in words if word.startswith("--")]
+            wrong += [f"line {number}: {line}" for word in (*command, *options) if word not in usage]
+    assert wrong == []
+
+
+# examples in other languages
+
+
+def yaml_is_known(path: Path) -> bool:
+    """Whether a file is a manifest or a part of one, an audit's policy, or a signer's."""
+    with suppress(jsonschema.ValidationError):
+        jsonschema.validate(yaml.load(path.read_text(), Editor), schema())
+        return True
+    for read in (load_policy, read_policy):
+        with suppress(ColvertError):
+            read(path)
+            return True
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_examples_are_written_right(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "manifests", tmp_path / "manifests")
+    example = tmp_path / "manifests/variants/example"
+    for block in blocks(page):
+        example.write_text(block.text)
+        if block.is_shell():
+            subprocess.run(["bash", "-n", example], check=True)
+        elif block.info[:1] == ("json",):
+            json.loads(block.text)
+        elif block.info == ("yaml",):
+            assert yaml_is_known(example), f"line {block.line}"
 
 
 # examples that run

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,46 +11,15 @@ import pytest
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.events import Events
 from builder.stages.fetch import Distfile, Fetcher, distfiles, read_manifest
+from tests.server import Files, serve
 
 DATA = bytes(range(256)) * 4096
 
 
-class Server:
-    """Serves one directory, with ranges, and counts what was asked for."""
-
-    def __init__(self, root: Path) -> None:
-        self.requests: list[tuple[str, str]] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked = self.headers.get("Range", "")
-                outer.requests.append((self.path, asked))
-                path = root / self.path.lstrip("/")
-                if not path.is_file():
-                    self.send_error(404)
-                    return
-                data = path.read_bytes()
-                begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-                self.send_response(206 if asked else 200)
-                self.send_header("Content-Length", str(len(data) - begin))
-                self.end_headers()
-                self.wfile.write(data[begin:])
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "served").mkdir()
-    made = Server(tmp_path / "served")
-    yield made
-    made.http.shutdown()
+def server() -> Iterator[Files]:
+    with serve(Files()) as made:
+        yield made
 
 
 def pinned(*uris: str, data: bytes = DATA) -> Distfile:
@@ -60,30 +27,29 @@ def pinned(*uris: str, data: bytes = DATA) -> Distfile:
     return Distfile("source.tar", len(data), *hashes, uris, Location("Manifest", 1))
 
 
-def fetcher(tmp_path: Path, server: Server | None = None, *mirrors: str) -> Fetcher:
+def fetcher(tmp_path: Path, server: Files | None = None, *mirrors: str) -> Fetcher:
     (tmp_path / "distfiles").mkdir(exist_ok=True)
     return Fetcher(tmp_path / "distfiles", server.url if server else "http://127.0.0.1:9", Events(), mirrors)
 
 
-def test_the_second_place_is_asked_when_the_first_has_not(tmp_path: Path, server: Server) -> None:
-    (tmp_path / "served/pool").mkdir()
-    (tmp_path / "served/pool/x.orig.tar").write_bytes(DATA)
+def test_the_second_place_is_asked_when_the_first_has_not(tmp_path: Path, server: Files) -> None:
+    server.files["pool/x.orig.tar"] = DATA
     wanted = pinned(f"{server.url}/gone.tar", "mirror://debian/pool/x.orig.tar")
     assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
-    assert [path for path, _ in server.requests] == ["/gone.tar", "/pool/x.orig.tar"]
+    assert server.asked == ["GET /gone.tar", "GET /pool/x.orig.tar"]
 
 
-def test_a_broken_download_is_resumed(tmp_path: Path, server: Server) -> None:
-    (tmp_path / "served/source.tar").write_bytes(DATA)
+def test_a_broken_download_is_resumed(tmp_path: Path, server: Files) -> None:
+    server.files["source.tar"] = DATA
     get = fetcher(tmp_path, server)
     (tmp_path / "distfiles/.source.tar.part").write_bytes(DATA[:1000])
     assert get.fetch(pinned(f"{server.url}/source.tar")).read_bytes() == DATA
-    assert server.requests == [("/source.tar", "bytes=1000-")]
+    assert server.asked == ["GET /source.tar bytes=1000-"]
 
 
 @pytest.mark.parametrize("served", [DATA[:-1] + b"!", DATA + b"more", b""])
-def test_a_wrong_file_never_gets_in(tmp_path: Path, server: Server, served: bytes) -> None:
-    (tmp_path / "served/source.tar").write_bytes(served)
+def test_a_wrong_file_never_gets_in(tmp_path: Path, server: Files, served: bytes) -> None:
+    server.files["source.tar"] = served
     with pytest.raises(ColvertError) as caught:
         fetcher(tmp_path, server).fetch(pinned(f"{server.url}/source.tar"))
     assert caught.value.code in (Code.WRONG_DIGEST, Code.FETCH_FAILED)
@@ -91,21 +57,21 @@ def test_a_wrong_file_never_gets_in(tmp_path: Path, server: Server, served: byte
     assert not (tmp_path / "distfiles/source.tar").exists()
 
 
-def test_a_wrong_mirror_does_not_hide_a_right_one(tmp_path: Path, server: Server) -> None:
-    (tmp_path / "served/bad.tar").write_bytes(DATA[::-1])
-    (tmp_path / "served/good.tar").write_bytes(DATA)
+def test_a_wrong_mirror_does_not_hide_a_right_one(tmp_path: Path, server: Files) -> None:
+    server.files["bad.tar"] = DATA[::-1]
+    server.files["good.tar"] = DATA
     wanted = pinned(f"{server.url}/bad.tar", f"{server.url}/good.tar")
     assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
 
 
-def test_a_vanished_file_is_told_with_all_places(tmp_path: Path, server: Server) -> None:
+def test_a_vanished_file_is_told_with_all_places(tmp_path: Path, server: Files) -> None:
     with pytest.raises(ColvertError) as caught:
         fetcher(tmp_path, server).fetch(pinned(f"{server.url}/a", "mirror://debian/b"))
     assert caught.value.code is Code.FETCH_FAILED
     assert len(caught.value.detail) == 2
 
 
-def test_gone_is_only_what_the_debian_mirror_denies(tmp_path: Path, server: Server) -> None:
+def test_gone_is_only_what_the_debian_mirror_denies(tmp_path: Path, server: Files) -> None:
     denied = fetcher(tmp_path, server)
     with pytest.raises(ColvertError):
         denied.fetch(pinned("http://127.0.0.1:9/a", "mirror://debian/b"))
@@ -124,14 +90,14 @@ def test_a_folder_can_be_a_mirror(tmp_path: Path) -> None:
     assert get.fetch(pinned("http://127.0.0.1:9/source.tar")).read_bytes() == DATA
 
 
-def test_a_changed_distfile_is_fetched_again(tmp_path: Path, server: Server) -> None:
-    (tmp_path / "served/source.tar").write_bytes(DATA)
+def test_a_changed_distfile_is_fetched_again(tmp_path: Path, server: Files) -> None:
+    server.files["source.tar"] = DATA
     wanted = pinned(f"{server.url}/source.tar")
     fetcher(tmp_path, server).fetch(wanted).write_bytes(b"damaged")
     assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
 
 
-def test_all_failures_are_told_at_once(tmp_path: Path, server: Server) -> None:
+def test_all_failures_are_told_at_once(tmp_path: Path, server: Files) -> None:
     many = [Distfile(f"{n}.tar", 1, "00", "00", (f"{server.url}/{n}",), Location("M", n)) for n in (1, 2, 3)]
     with pytest.raises(ColvertError) as caught:
         fetcher(tmp_path, server).fetch_all(many)

@@ -8,7 +8,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.formats.capabilities import describe
@@ -53,7 +53,6 @@ def test_objects_and_scripts_are_not_judged(tmp_path: Path) -> None:
     assert read(tmp_path, b"#!/bin/sh\n") is None
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_damaged_files_do_no_harm(data: st.DataObject) -> None:
     whole = bytearray(hardened(interpreter="/lib/ld.so", needed=["libc.so.6"]))

@@ -11,7 +11,7 @@ from builder.errors import Code, ColvertError, Location
 from builder.formats.cpio import Member
 from builder.formats.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, collect, split
 from builder.formats.root import Root
-from tests.unit.test_formats_elf import elf
+from tests.unit.elves import hardened
 
 
 def tree(root: Path) -> Path:
@@ -22,13 +22,13 @@ def tree(root: Path) -> Path:
     (base / "usr/sbin").symlink_to("bin")
     (base / "usr/lib64").symlink_to("lib")
     (base / "usr/lib/os-release").write_text("ID=colvert\n")
-    (base / "usr/bin/tool").write_bytes(elf(["liba.so.1"], interpreter="/lib64/ld.so.2"))
+    (base / "usr/bin/tool").write_bytes(hardened(needed=["liba.so.1"], interpreter="/lib64/ld.so.2"))
     (base / "usr/bin/tool").chmod(0o755)
     (base / "usr/bin/other").symlink_to("tool")
     (base / "usr/lib/ld.so.2").write_bytes(b"ld")
     (base / "usr/lib/liba.so.1").symlink_to("liba.so.1.5")
-    (base / "usr/lib/liba.so.1.5").write_bytes(elf(["libb.so.1"]))
-    (base / "usr/lib/systemd/libb.so.1").write_bytes(elf([]))
+    (base / "usr/lib/liba.so.1.5").write_bytes(hardened(needed=["libb.so.1"]))
+    (base / "usr/lib/systemd/libb.so.1").write_bytes(hardened())
     (base / "usr/share/d/x").write_text("x")
     (base / "usr/share/d/y").write_text("y")
     return base

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -128,9 +127,7 @@ def test_the_packages_that_run_here_are_those_of_the_list() -> None:
     assert "missing" not in lock_python().packages.values()
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    yield from workplace()
+place = pytest.fixture(workplace)
 
 
 def test_a_build_is_refused_before_anything_is_made(place: Path) -> None:

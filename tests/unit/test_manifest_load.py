@@ -301,7 +301,7 @@ def loads_or_tells(path: Path) -> None:
         assert isinstance(loaded, LoadedManifest)
 
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

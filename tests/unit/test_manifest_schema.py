@@ -41,7 +41,7 @@ def test_the_reference_is_current() -> None:
     assert REFERENCE.read_text() == head + mark + reference(), "run with COLVERT_ACCEPT=1"
 
 
-class _Editor(yaml.SafeLoader):
+class Editor(yaml.SafeLoader):
     """YAML as the editors' language server reads it: our tags mean the plain value."""
 
 
@@ -54,7 +54,7 @@ def _untagged(loader: yaml.SafeLoader, node: yaml.Node) -> object:
 
 
 for tag in ("!remove", "!replace"):
-    _Editor.add_constructor(tag, _untagged)
+    Editor.add_constructor(tag, _untagged)
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -64,7 +64,7 @@ def test_the_schema_is_a_schema() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_editors_find_nothing_in_our_manifests(path: Path) -> None:
     text = path.read_text()
-    jsonschema.validate(yaml.load(text, _Editor), schema())
+    jsonschema.validate(yaml.load(text, Editor), schema())
     wired = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
     assert wired and (path.parent / wired[1]).resolve() == SCHEMA
 

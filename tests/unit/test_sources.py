@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,9 +91,7 @@ def test_an_index_with_a_name_of_its_own_is_refused(export: Path) -> None:
     assert "../outside is missing" in refused(export).what
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    yield from workplace()
+place = pytest.fixture(workplace)
 
 
 def test_another_sdk_is_neither_taken_nor_replaced(export: Path, place: Path) -> None:
