@@ -6,16 +6,13 @@ needs no more. Made once, below the home's cache, read-only afterwards.
 
 from __future__ import annotations
 
-import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.pipeline.key import digest_tree
-from builder.pipeline.lock import held
-from builder.pipeline.store import discard
-from builder.sandbox.debian import make_root, package_names
+from builder.sandbox.debian import keep_root, make_root, package_names
 from builder.sandbox.home import Home
 from builder.sandbox.pypi import download
 from builder.sandbox.run import Bind, Result, Sandbox, run
@@ -65,29 +62,18 @@ class SignerMachine:
 
 def ensure_signer(home: Home) -> Path:
     """The signer's root of the present recipe, made now if need be (about a minute, 500 MB)."""
-    place = home.cache / "signer"
-    place.mkdir(exist_ok=True)
-    final = place / digest_tree(RECIPE)[:16]
-    with held(place / "lock"):
-        if not final.exists():
-            _make(place, final)
-    return final
+    return keep_root(home.cache / "signer", digest_tree(RECIPE)[:16], _make)
 
 
-def _make(place: Path, final: Path) -> None:
-    work = place / f"tmp-{uuid.uuid4().hex}"
+def _make(work: Path) -> Path:
     root = work / "root"
-    work.mkdir()
-    try:
-        for lock in SITES:
-            (work / lock).mkdir()
-            download(RECIPE / lock, work / lock, *_FOR_THE_ROOT)
-        make_root(root, package_names(RECIPE / "packages.txt"), log=place / "debian.log")
-        (root / "opt/colvert").mkdir()
-        for lock, site in SITES.items():
-            for wheel in (work / lock).glob("*.whl"):
-                with zipfile.ZipFile(wheel) as archive:
-                    archive.extractall(root / "opt" / site)
-        root.rename(final)
-    finally:
-        discard(work)
+    for lock in SITES:
+        (work / lock).mkdir()
+        download(RECIPE / lock, work / lock, *_FOR_THE_ROOT)
+    make_root(root, package_names(RECIPE / "packages.txt"), log=work.parent / "debian.log")
+    (root / "opt/colvert").mkdir()
+    for lock, site in SITES.items():
+        for wheel in (work / lock).glob("*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(root / "opt" / site)
+    return root
