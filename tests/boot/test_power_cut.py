@@ -36,7 +36,7 @@ VARIANTS = (
 CUTS = 30
 # those of the thirty that every run tries: one in the slot's writing, the last one
 SAMPLE = (8, 29)
-# those after which the machine is sent back too: in the hash tree's writing, the entry's, the last one
+# those after which the machine is sent back too
 BACK = (3, 26, 29)
 
 
