@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,8 @@ VARIANTS = (
 CUTS = 30
 # those of the thirty that every run tries: one in the slot's writing, the last one
 SAMPLE = (8, 29)
+# those after which the machine is sent back too
+BACK = (3, 26, 29)
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,9 @@ def logged(spec: MachineSpec, releases: Releases, host: Host) -> Iterator[Logged
     before.unlink()
 
 
-@pytest.mark.parametrize(
-    "number",
-    [pytest.param(number, marks=() if number in SAMPLE else pytest.mark.long) for number in range(CUTS)],
-)
-def test_a_cut_leaves_a_machine_that_boots_and_updates(
-    logged: Logged, spec: MachineSpec, host: Host, number: int
-) -> None:
+@contextmanager
+def _survivor(logged: Logged, spec: MachineSpec, host: Host, number: int) -> Iterator[Client]:
+    """The machine after a cut, when it has taken the update."""
     disk = logged.before.with_name(f"cut-{number}.raw")
     subprocess.run(["cp", "--sparse=always", logged.before, disk], check=True)
     cut(logged.log, logged.entries, disk, logged.moments()[number], seed=number)
@@ -117,8 +116,32 @@ def test_a_cut_leaves_a_machine_that_boots_and_updates(
                 booted.reboot()
                 booted.healthy()
             assert client.version() == "2"
-            assert "colvert_2.efi" in client.entries()
-            assert client.done("status")["failed"] == []
-            assert booted.running.problems() == ()
+            yield client
     finally:
         disk.unlink()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(number, marks=() if number in SAMPLE else pytest.mark.long) for number in range(CUTS)],
+)
+def test_a_cut_leaves_a_machine_that_boots_and_updates(
+    logged: Logged, spec: MachineSpec, host: Host, number: int
+) -> None:
+    with _survivor(logged, spec, host, number) as client:
+        assert "colvert_2.efi" in client.entries()
+        assert client.done("status")["failed"] == []
+        assert client.booted.running.problems() == ()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", BACK)
+def test_after_a_cut_the_machine_can_still_go_back(
+    logged: Logged, spec: MachineSpec, host: Host, number: int
+) -> None:
+    with _survivor(logged, spec, host, number) as client:
+        client.booted.reboot("colvert-update rollback --reboot")
+        client.booted.healthy()
+        assert client.version() == "1"
+        assert sorted(client.entries()) == ["colvert_1.efi", "colvert_2+0.efi"]
+        assert client.booted.running.problems() == ()

@@ -27,6 +27,19 @@ from tests.releases import Variant
 pytestmark = pytest.mark.boot
 
 SETTING = "/etc/colvert-test/setting"
+# the machine's own ways of looking for a release and of restarting, without their waiting
+SOON = """[Timer]
+OnBootSec=
+OnActiveSec=1
+AccuracySec=1
+RandomizedDelaySec=0
+"""
+WINDOW = """REBOOT=window
+WINDOW_START="{start}"
+WINDOW_LENGTH={seconds}s
+"""
+WINDOW_AHEAD, WINDOW_SECONDS = 3600, 20
+RESTART = "colvert-update-restart"
 
 
 def _variant(version: str, **files: str) -> Variant:
@@ -159,8 +172,34 @@ def test_an_update_by_delta_is_small_and_leaves_the_running_slot_alone(
     assert [slot["version"] for slot in told["slots"]] == ["1", "2"]
 
 
+def test_the_timer_takes_a_release_and_the_window_restarts_the_machine(client: Client) -> None:
+    booted, ask = client.booted, client.booted.ask
+    client.done("cancel")
+    assert client.entries() == ["colvert_1.efi"]
+    start = int(ask("date +%s")) + WINDOW_AHEAD
+    calendar = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(start))
+    window = WINDOW.format(start=calendar, seconds=WINDOW_SECONDS)
+    booted.guest.run("cat >> /etc/colvert/update.conf", stdin=window.encode())
+    ask("mkdir -p /run/systemd/system/colvert-update.timer.d")
+    booted.guest.write("/run/systemd/system/colvert-update.timer.d/soon.conf", SOON.encode())
+    # what starts the timer on each boot, now that there is a source
+    ask("systemctl daemon-reload; systemctl start colvert-update-booted.service")
+    wait = f"until systemctl --quiet is-active {RESTART}.timer; do sleep 1; done"
+    booted.guest.run(wait, timeout=SETTLE_SECONDS)
+    assert client.entries() == ["colvert_1.efi", "colvert_2+3.efi"]
+    assert client.done("status")["pending"] == "2"
+    planned = ask(f"systemctl show --property=NextElapseUSecRealtime --value {RESTART}.timer")
+    assert start <= int(ask(f"date --date='{planned}' +%s")) <= start + WINDOW_SECONDS, planned
+    # its clock, and the one that it has after the restart
+    ask("systemctl stop systemd-timesyncd.service")
+    booted.reboot(f"timedatectl set-time @{start - WINDOW_SECONDS}")
+    said = ask(f"journalctl --boot=-1 --unit={RESTART}.service --output=short-unix --no-pager --quiet")
+    began = float(said.split()[0])
+    assert start <= began <= start + WINDOW_SECONDS + 2, said
+    ask("sed -i '/REBOOT/d; /WINDOW/d' /etc/colvert/update.conf")
+
+
 def test_the_next_boot_is_the_new_version(client: Client) -> None:
-    client.booted.reboot()
     client.booted.healthy()
     assert client.version() == "2"
     assert client.entries() == ["colvert_1.efi", "colvert_2.efi"]

@@ -12,23 +12,47 @@
 #include "slot.h"
 #include "uki.h"
 
+static bool is_running(const struct machine *machine, const struct entry *entry) {
+	return strcmp(entry->version, machine->version) == 0;
+}
+
 const struct entry *pending(const struct machine *machine) {
 	/* they are in the boot loader's order */
 	const struct entry *first = machine->count ? &machine->entries[0] : NULL;
-	return first && strcmp(first->version, machine->version) != 0 ? first : NULL;
+	return first && !is_running(machine, first) ? first : NULL;
 }
 
-static bool rename_running(const struct machine *machine, int left, struct problem *p) {
-	const struct entry *running = machine_running(machine);
+static bool exists(const struct machine *machine, const char *name) {
+	for (size_t i = 0; i < machine->count; i++)
+		if (strcmp(machine->entries[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* No tries left: the boot loader takes any other entry first. A cut in a rename can have left the version two
+ * names, or none; where it has none there is nothing to do. The two may be one file still, so that neither may
+ * be replaced. */
+bool entry_demote(const struct machine *machine, struct problem *p) {
 	char name[128];
-	if (!running)
-		return fail(p, "disk", "The running version %s has no boot entry.", machine->version);
-	return entry_name(machine->image_id, machine->version, left, -1, name) &&
+	for (size_t i = 0, done = 0; i < machine->count; i++) {
+		const struct entry *entry = &machine->entries[i];
+		if (!is_running(machine, entry) || (entry->left == 0 && entry->done <= 0))
+			continue;
+		do {
+			if (!entry_name(machine->image_id, machine->version, 0, (int)done++, name))
+				return fail(p, "disk", "The name of the boot entry %s is too long.", entry->name);
+		} while (exists(machine, name));
+		if (!esp_rename(machine->esp, entry->name, name, p))
+			return false;
+	}
+	return true;
+}
+
+static bool promote_running(const struct machine *machine, const struct entry *running, struct problem *p) {
+	char name[128];
+	return entry_name(machine->image_id, machine->version, -1, -1, name) &&
 	       esp_rename(machine->esp, running->name, name, p);
 }
-
-/* No tries left: the boot loader takes any other entry first. */
-bool entry_demote(const struct machine *machine, struct problem *p) { return rename_running(machine, 0, p); }
 
 /* Installed, and the boot loader has not started it. */
 static bool is_new(const struct entry *entry) { return entry->left > 0 && entry->done <= 0; }
@@ -68,7 +92,7 @@ static void unrecord(const struct machine *machine) {
 
 static const struct entry *find_other(const struct machine *machine) {
 	for (size_t i = 0; i < machine->count; i++)
-		if (strcmp(machine->entries[i].version, machine->version) != 0)
+		if (!is_running(machine, &machine->entries[i]))
 			return &machine->entries[i];
 	return NULL;
 }
@@ -100,12 +124,15 @@ bool cancel(const struct machine *machine, struct problem *p) {
 	const struct entry *next = pending(machine), *running = machine_running(machine);
 	if (!next)
 		return fail(p, "not-pending", "The next boot takes the version that runs, %s.", machine->version);
-	bool demoted = running && running->left == 0;
+	if (!running)
+		return fail(p, "disk", "The running version %s has no boot entry: nothing would be left to start.",
+		            machine->version);
+	bool demoted = running->left == 0;
 	if (!is_new(next) && !demoted)
 		return fail(p, "not-pending", "Version %s was not just installed; `colvert-update rollback` leaves it after it runs.",
 		            next->version);
 	/* first, so that there is a good entry at every moment */
-	if (demoted && !rename_running(machine, -1, p))
+	if (demoted && !promote_running(machine, running, p))
 		return false;
 	if (!is_new(next)) {
 		unrecord(machine);

@@ -554,6 +554,33 @@ static void rollback_needs_a_whole_slot(void) {
 	scene_done(&scene);
 }
 
+/* What a cut in the rename of a blessed version can leave: two names of it, or one with nothing in it. */
+static void going_back_after_a_cut(void) {
+	struct problem p;
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	scene_boot(&scene, &two);
+	scene_put(&scene, "esp/EFI/Linux/colvert_2+0.efi", two.uki.data, two.uki.size);
+	scene_put(&scene, "esp/EFI/Linux/colvert_2+2-1.efi", two.uki.data, two.uki.size);
+	look();
+	CHECK(!pending(&now) && rollback(&now, &p));
+	look();
+	CHECK(pending(&now) && strcmp(pending(&now)->version, "1") == 0);
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+0-1.efi colvert_2+0-2.efi colvert_2+0.efi ");
+	scene_done(&scene);
+
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	scene_boot(&scene, &two);
+	scene_put(&scene, "esp/EFI/Linux/colvert_2.efi", "", 0);
+	look();
+	CHECK(pending(&now) && !cancel(&now, &p));
+	CHECK_TEXT(p.code, "disk");
+	CHECK(rollback(&now, &p));
+	CHECK(strstr(scene_get(&scene, "2/record.json")->data, "\"kind\": \"rolled-back\""));
+	scene_done(&scene);
+}
+
 static void taken_back(void) {
 	struct problem p;
 	scene_make(&scene, &one);
@@ -614,6 +641,7 @@ int main(void) {
 	not_on_a_slot();
 	going_back();
 	rollback_needs_a_whole_slot();
+	going_back_after_a_cut();
 	taken_back();
 	an_older_one();
 	no_jump_with_secure_boot();
