@@ -67,7 +67,8 @@ struct server {
 };
 
 static const struct blob *part_of(const struct image *image, int part) {
-	return part == PART_USR ? &image->usr : part == PART_VERITY ? &image->verity : &image->uki;
+	const struct blob *const all[PARTS] = {&image->usr, &image->verity, &image->uki, &image->signature};
+	return all[part];
 }
 
 static void offer(struct server *server, int part, int which, const struct image *image, const struct image *old) {
@@ -165,6 +166,16 @@ static bool untouched(const char *name, size_t size) {
 	return have->size == size;
 }
 
+/* The signature that an index names, then zeros; or nothing but zeros. */
+static bool signed_by(const char *name, const struct blob *signature) {
+	const struct blob *have = scene_get(&scene, name);
+	size_t size = signature ? signature->size : 0;
+	for (size_t i = size; i < have->size; i++)
+		if (have->data[i])
+			return false;
+	return have->size == MIB && memcmp(have->data, size ? signature->data : "", size) == 0;
+}
+
 /* Whatever happened: what runs is as it was, and nothing else than the cold slot was written. */
 static void check_safe(void) {
 	const struct blob *disk;
@@ -173,7 +184,7 @@ static void check_safe(void) {
 	memset(rest, 0xa5, sizeof rest);
 	CHECK(memcmp(scene_get(&scene, "dev/vda3")->data + USR_SIZE, rest, SLOT_USR - USR_SIZE) == 0);
 	CHECK(untouched("dev/vda1", 4 * MIB) && untouched("dev/vda2", MIB) && untouched("dev/vda5", MIB));
-	CHECK(untouched("dev/vda8", MIB) && untouched("dev/vda9", MIB) && untouched("dev/vda10", 4 * MIB));
+	CHECK(untouched("dev/vda9", MIB) && untouched("dev/vda10", 4 * MIB));
 	disk = scene_get(&scene, "dev/vda");
 	for (size_t i = MIB; i < disk->size - MIB; i++)
 		CHECK(disk->data[i] == (char)0xa5);
@@ -200,6 +211,7 @@ static void check_entries(const struct image *image) {
 	if (machine.cold.version[0]) {
 		CHECK(strcmp(machine.cold.version, image->version) == 0 && strcmp(machine.cold.root_hash, image->root_hash) == 0);
 		CHECK(holds("dev/vda6", &image->usr) && holds("dev/vda7", &image->verity));
+		CHECK(signed_by("dev/vda8", &image->signature));
 	} else {
 		CHECK(machine.count == 1);
 	}
@@ -229,8 +241,9 @@ static void by_delta(void) {
 	scene_make(&scene, &one);
 	CHECK(try_install(&server, &p));
 	check_installed(&two);
+	/* no delta leads to a signature */
 	for (int part = 0; part < PARTS; part++)
-		CHECK(server.asked[part][DELTA] == 1 && server.asked[part][WHOLE] == 0);
+		CHECK(server.asked[part][DELTA] == (part != PART_SIGNATURE) && server.asked[part][WHOLE] == (part == PART_SIGNATURE));
 	/* again, over itself */
 	CHECK(try_install(&server, &p));
 	check_installed(&two);
@@ -250,6 +263,26 @@ static void from_elsewhere(void) {
 		CHECK(server.asked[part][DELTA] == 0 && server.asked[part][WHOLE] == 1);
 	scene_done(&scene);
 	server_done(&server);
+}
+
+/* An index that names no signature, over a slot that has one. */
+static void without_signature(void) {
+	struct server server, other;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server_make(&other, &three, &one);
+	other.release.parts[PART_SIGNATURE] = (struct part){0};
+	scene_make(&scene, &one);
+	CHECK(try_install(&server, &p));
+	CHECK(signed_by("dev/vda8", &two.signature));
+	CHECK(try_install(&other, &p));
+	check_safe();
+	CHECK(holds("dev/vda6", &three.usr) && signed_by("dev/vda8", NULL));
+	CHECK(!other.asked[PART_SIGNATURE][WHOLE] && !other.asked[PART_SIGNATURE][DELTA]);
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_3+3.efi ");
+	scene_done(&scene);
+	server_done(&server);
+	server_done(&other);
 }
 
 static void bad_delta(int part, int how) {
@@ -337,6 +370,7 @@ static void foreign_uki(void) {
 	server_done(&server);
 	blob_done(&other.files[PART_USR][0]), blob_done(&other.files[PART_USR][1]);
 	blob_done(&other.files[PART_VERITY][0]), blob_done(&other.files[PART_VERITY][1]);
+	blob_done(&other.files[PART_SIGNATURE][0]), blob_done(&other.files[PART_SIGNATURE][1]);
 }
 
 /* refusals, before anything is touched */
@@ -353,6 +387,7 @@ static void refused(const char *code, void (*change)(struct server *)) {
 	CHECK(!try_install(&server, &p));
 	CHECK_TEXT(p.code, code);
 	CHECK(holds("dev/vda", &before) && untouched("dev/vda6", SLOT_USR) && untouched("dev/vda7", SLOT_VERITY));
+	CHECK(untouched("dev/vda8", MIB));
 	for (int part = 0; part < PARTS; part++)
 		CHECK(!server.asked[part][WHOLE] && !server.asked[part][DELTA]);
 	scene_done(&scene);
@@ -361,6 +396,7 @@ static void refused(const char *code, void (*change)(struct server *)) {
 
 static void large_usr(struct server *server) { server->release.parts[PART_USR].size = SLOT_USR + 1; }
 static void large_tree(struct server *server) { server->release.parts[PART_VERITY].size = SLOT_VERITY + 1; }
+static void large_signature(struct server *server) { server->release.parts[PART_SIGNATURE].size = MIB + 1; }
 static void large_uki(struct server *server) { server->release.parts[PART_UKI].size = (uint64_t)1 << 62; }
 static void long_version(struct server *server) { strcpy(server->release.version, "12345678901234"); }
 static void same_version(struct server *server) { strcpy(server->release.version, "1"); }
@@ -534,6 +570,7 @@ static void going_back(void) {
 	reinstall(&three, &two);
 	CHECK_TEXT(scene_entries(&scene), "colvert_2.efi colvert_3+3.efi ");
 	CHECK(holds("dev/vda3", &three.usr) && holds("dev/vda6", &two.usr));
+	CHECK(signed_by("dev/vda5", &three.signature) && signed_by("dev/vda8", &two.signature));
 	scene_done(&scene);
 }
 
@@ -597,15 +634,18 @@ int main(void) {
 	by_delta();
 	from_elsewhere();
 	changed_uki();
+	without_signature();
 	for (int part = 0; part < PARTS; part++)
 		for (int how = DAMAGED; how <= WRONG; how++) {
-			bad_delta(part, how);
+			if (part != PART_SIGNATURE)
+				bad_delta(part, how);
 			bad_everything(part, how);
 		}
 	wrong_root_hash();
 	foreign_uki();
 	refused("slot-too-small", large_usr);
 	refused("slot-too-small", large_tree);
+	refused("slot-too-small", large_signature);
 	refused("esp-full", large_uki);
 	refused("format", long_version);
 	refused("older", same_version);
