@@ -20,6 +20,9 @@ from builder.errors import Code, ColvertError
 from builder.release.keys import PublicKey
 from builder.release.signers import Ask
 
+# by module and serial number of the token
+_sessions: dict[tuple[str, bytes], pkcs11.Session] = {}
+
 
 @dataclass(frozen=True)
 class Uri:
@@ -91,9 +94,7 @@ def open_key(address: str, ask: Ask) -> TokenKey:
     """Log in and find the key."""
     uri = parse_uri(address)
     try:
-        token = pkcs11.lib(uri.module).get_token(token_label=uri.token)
-        pin = uri.pin or ask(f"PIN of {token.label}", "COLVERT_PKCS11_PIN")
-        session = token.open(user_pin=pin)
+        session = _session(uri, ask)
         wanted = {"label": uri.object, "id": uri.id}
         key = session.get_key(object_class=ObjectClass.PRIVATE_KEY, **wanted)
         public = session.get_key(object_class=ObjectClass.PUBLIC_KEY, key_type=key.key_type, **wanted)
@@ -101,6 +102,16 @@ def open_key(address: str, ask: Ask) -> TokenKey:
     except pkcs11.PKCS11Error as error:
         text = f"{type(error).__name__}{f': {error}' if str(error) else ''}"
         raise _failed(f"the key {uri.label} cannot be used: {text}") from error
+
+
+def _session(uri: Uri, ask: Ask) -> pkcs11.Session:
+    """The token's session: one login is for all keys of a program, and a second one is an error."""
+    token = pkcs11.lib(uri.module).get_token(token_label=uri.token)
+    place = (uri.module, token.serial)
+    if place not in _sessions:
+        pin = uri.pin or ask(f"PIN of {token.label}", "COLVERT_PKCS11_PIN")
+        _sessions[place] = token.open(user_pin=pin)
+    return _sessions[place]
 
 
 def _public(key: pkcs11.PublicKey) -> PublicKey:
