@@ -159,7 +159,7 @@ def test_a_checkout_that_has_moved_on(desk: Desk) -> None:
 
 
 def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
-    """RSA, P-256 and Ed25519 in SoftHSM; RSA gives the very bytes that the file's key gives."""
+    """RSA (two keys at once), P-256 and Ed25519 in SoftHSM; RSA gives the bytes that the file's key gives."""
     home = desk.machine.home
     first = next(path for path in (signed / ".signing").glob("*.request.json") if "uki" in path.read_text())
     shutil.copy(first, home / "first.json")
@@ -169,14 +169,17 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
         + f"""
         export COLVERT_PKCS11_PIN={PIN}
         softhsm2-util --import keys/db.key --token acme --label db --id 01 --pin {PIN} > /dev/null
+        softhsm2-util --import keys/verity.key --token acme --label verity --id 04 --pin {PIN} > /dev/null
         tool="pkcs11-tool --module $COLVERT_PKCS11_MODULE --token-label acme --login --pin {PIN}"
         $tool --keypairgen --key-type EC:prime256v1 --label ec --id 02 > /dev/null
         $tool --keypairgen --key-type EC:edwards25519 --label ed --id 03 > /dev/null
-        echo 'kinds: [authenticode, dsse]' > any.yaml
+        echo 'kinds: [authenticode, pkcs7-roothash, dsse]' > any.yaml
         one() {{ colvert-sign "$1" --policy any.yaml --yes --out "$2" "${{@:3}}"; }}
         one first.json token.json --key 'db=pkcs11:token=acme;object=db' --cert db=keys/db.crt
         one first.json file.json --key db=keys/db.key
         cmp token.json file.json
+        one first.json two.json --key 'db=pkcs11:token=acme;object=db' --cert db=keys/db.crt \\
+          --key 'verity=pkcs11:token=acme;object=verity' --cert verity=keys/verity.crt
         one second.json ec.json --key 'release=pkcs11:token=acme;id=%02'
         one second.json ed.json --key 'release=pkcs11:token=acme;object=ed'
         no() {{ if one second.json no.json --key "$1"; then exit 9; fi; }}
@@ -185,6 +188,7 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
         test ! -e no.json
         """
     )
+    assert len(json.loads((home / "two.json").read_text())["signatures"]) == 3
     assert len(json.loads((home / "ec.json").read_text())["signatures"]) == 3
 
 
