@@ -159,7 +159,7 @@ def test_a_checkout_that_has_moved_on(desk: Desk) -> None:
 
 
 def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
-    """RSA (two keys at once), P-256 and Ed25519 in SoftHSM; RSA gives the bytes that the file's key gives."""
+    """RSA (two keys at once), P-256 and Ed25519 in SoftHSM; a key from a file gives the same bytes."""
     home = desk.machine.home
     first = next(path for path in (signed / ".signing").glob("*.request.json") if "uki" in path.read_text())
     shutil.copy(first, home / "first.json")
@@ -170,6 +170,7 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
         export COLVERT_PKCS11_PIN={PIN}
         softhsm2-util --import keys/db.key --token acme --label db --id 01 --pin {PIN} > /dev/null
         softhsm2-util --import keys/verity.key --token acme --label verity --id 04 --pin {PIN} > /dev/null
+        softhsm2-util --import keys/release.key --token acme --label release --id 05 --pin {PIN} > /dev/null
         tool="pkcs11-tool --module $COLVERT_PKCS11_MODULE --token-label acme --login --pin {PIN}"
         $tool --keypairgen --key-type EC:prime256v1 --label ec --id 02 > /dev/null
         $tool --keypairgen --key-type EC:edwards25519 --label ed --id 03 > /dev/null
@@ -182,6 +183,9 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
           --key 'verity=pkcs11:token=acme;object=verity' --cert verity=keys/verity.crt
         one second.json ec.json --key 'release=pkcs11:token=acme;id=%02'
         one second.json ed.json --key 'release=pkcs11:token=acme;object=ed'
+        one second.json imported.json --key 'release=pkcs11:token=acme;object=release'
+        one second.json plain.json --key release=keys/release.key
+        cmp imported.json plain.json
         no() {{ if one second.json no.json --key "$1"; then exit 9; fi; }}
         COLVERT_PKCS11_PIN=9999 no 'release=pkcs11:token=acme;object=ed'
         no 'release=pkcs11:token=acme;object=none'

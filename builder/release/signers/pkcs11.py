@@ -20,6 +20,8 @@ from builder.errors import Code, ColvertError
 from builder.release.keys import PublicKey
 from builder.release.signers import Ask
 
+# Ed25519, and P-256 without compression
+BARE = (32, 65)
 # by module and serial number of the token
 _sessions: dict[tuple[str, bytes], pkcs11.Session] = {}
 
@@ -120,13 +122,24 @@ def _public(key: pkcs11.PublicKey) -> PublicKey:
             int.from_bytes(key[name], "big") for name in (Attribute.MODULUS, Attribute.PUBLIC_EXPONENT)
         )
         return PublicKey(RSAPublicNumbers(exponent, modulus).public_key())
-    point: bytes = OctetString.load(key[Attribute.EC_POINT]).native
+    point = _point(key[Attribute.EC_POINT])
     if key.key_type == KeyType.EC:
         try:
             return PublicKey(EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point))
         except ValueError as error:
             raise _failed("of elliptic curves, only P-256 and Ed25519 sign releases") from error
     return PublicKey(Ed25519PublicKey.from_public_bytes(point))
+
+
+def _point(found: bytes) -> bytes:
+    """The bytes of a point, which the standard wants in an OCTET STRING; some tokens give them bare."""
+    if len(found) in BARE:
+        return found
+    try:
+        inner: bytes = OctetString.load(found, strict=True).native
+    except ValueError as error:
+        raise _failed("the token's public key is not one that can be read") from error
+    return inner
 
 
 def _failed(what: str) -> ColvertError:
