@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import canonical
@@ -17,6 +25,8 @@ PAYLOAD_TYPE = "application/vnd.colvert.update-index.v1+json"
 # what a machine reads at most, envelope and all
 MAX_SIZE = 1 << 20
 PART_NAMES = ("usr", "verity", "uki")
+# the part of a release whose root hash is signed
+SIGNATURE = "signature"
 M = TypeVar("M", bound=BaseModel)
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -79,9 +89,25 @@ class Parts(_Model):
     usr: Part
     verity: Part
     uki: Part
+    signature: Part | None = None
+    """What the slot's signature partition holds."""
 
     def items(self) -> Iterator[tuple[str, Part]]:
         yield from ((name, getattr(self, name)) for name in PART_NAMES)
+        if self.signature is not None:
+            yield SIGNATURE, self.signature
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out_or_there(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get(SIGNATURE, given) is None:
+            raise ValueError("a release without a signature has no such part")
+        return given
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An index without a signature is what it was before there were any."""
+        return {name: part for name, part in whole(self).items() if part is not None}
 
 
 class Index(_Model):

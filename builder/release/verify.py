@@ -211,8 +211,9 @@ class Verifier:
         if out.stat().st_size != part.size or digest_file(out) != part.sha256:
             out.unlink()
             raise ColvertError(Code.RELEASE_INVALID, f"it does not hold the {name} of the index")
-        if name == "uki" and part.sha256 != digest_file(self.place / index.uki):
-            raise ColvertError(Code.RELEASE_INVALID, f"its UKI is not {index.uki}")
+        same = {"uki": index.uki, update.SIGNATURE: f"{BOOT}/{contents.VERITY_SIGNATURE}"}.get(name)
+        if same and part.sha256 != digest_file(self.place / same):
+            raise ColvertError(Code.RELEASE_INVALID, f"its {name} is not {same}")
         return f"holds the {name} of the index"
 
 

@@ -16,9 +16,10 @@ from builder.pipeline.events import Event, Kind
 from builder.pipeline.key import digest_bytes, digest_file, digest_value
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
+from builder.release.contents import VERITY_SIGNATURE
 from builder.release.delta import SIGNED, UNSIGNED, Earlier, Target, find_earlier
 from builder.release.dsse import sign
-from builder.release.index import PART_NAMES, PAYLOAD_TYPE, File, Index, Origin, Part, Parts, file_name
+from builder.release.index import PAYLOAD_TYPE, SIGNATURE, File, Index, Origin, Part, Parts, file_name
 from builder.release.order import newer
 from builder.stages.disk import Disks
 from builder.stages.ring import ring, signer
@@ -59,11 +60,13 @@ class Updates(Disks):
 
     @cached_property
     def _parts(self) -> dict[str, Path]:
-        return {
+        found = {
             "usr": self.usr.out / "usr.raw",
             "verity": self.usr.out / "usr.verity",
             "uki": self.boot.out / self.uki_name,
         }
+        signature = self.boot.out / VERITY_SIGNATURE
+        return {**found, SIGNATURE: signature} if signature.is_file() else found
 
     @cached_property
     def whole(self) -> Entry:
@@ -129,9 +132,10 @@ class Updates(Disks):
 
     def _make_update(self, work: Work, made: Sequence[tuple[Earlier | None, Entry]]) -> None:
         parts: dict[str, Part] = {}
-        for name in PART_NAMES:
+        for name in self._parts:
             files: list[File] = []
-            for earlier, entry in made:
+            # a signature is smaller than a delta
+            for earlier, entry in made if name != SIGNATURE else made[:1]:
                 file = _file(entry.out / f"{name}.zst", earlier, name)
                 # a delta that is no smaller helps nobody
                 if not files or file.size < files[0].size:

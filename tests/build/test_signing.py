@@ -8,46 +8,29 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.errors import Code, ColvertError
-from builder.pipeline.events import Events
 from builder.release.contents import FILE, REQUEST, paths
 from builder.release.image import verify_image
 from builder.release.request import read_request
-from builder.release.trust import read_trust
-from builder.release.verify import Verifier
 from builder.sandbox.home import open_home
 from builder.sandbox.run import hand_over
 from builder.sandbox.sdk import Sdk
-from builder.stages.image import build_images
-from builder.stages.session import Request, open_session
 from tests.build.places import find_partition, workplace
-from tests.conftest import ROOT
 from tests.releases import Variant
-from tests.signer.root import HOME, SignerMachine, ensure_signer
+from tests.signer.desk import PIN, TOKEN, Desk
+from tests.signer.root import SignerMachine, ensure_signer
 from tests.unit.signing import write_keys
 
 VERSION = "1.0.0"
-PIN = "1234"
-KEYS = {"usr": "verity", "secure_boot": "db", "release": "release"}
 # bytes, "Sign" in the API reference of AWS KMS
 MAX_MESSAGE = 4096
-POLICY = """
-image_ids: [colvert]
-keys:
-  db: {items: [uki, loader]}
-  verity: {items: [usr-root-hash]}
-  release: {items: [update-index, provenance, release-index]}
-state: signed.json
-"""
 # the services answer at the sandbox's own loopback
 KMS_ENV = {
     "AWS_ACCESS_KEY_ID": "nobody",
@@ -66,83 +49,27 @@ from werkzeug.serving import run_simple
 run_simple("127.0.0.1", 5000, WsgiGateway(LocalstackAwsGateway()), threaded=True)
 """
 SERVICES = {"moto": MOTO, "localstack": "PYTHONPATH=/opt/localstack python3 localstack_kms.py"}
-TOKEN = f"""
-mkdir -p tokens
-printf 'directories.tokendir = {HOME}/tokens\\nobjectstore.backend = file\\n' > softhsm2.conf
-softhsm2-util --init-token --free --label acme --pin {PIN} --so-pin {PIN} > /dev/null
-"""
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A place where releases are built, their keys, and the machine that signs."""
-
-    work: Path
-    machine: SignerMachine
-    sdk: Sdk
-
-    @property
-    def keys(self) -> Path:
-        return self.machine.home / "keys"
-
-    def build(self, name: str) -> Path:
-        """A release that waits for its keys, as build-image leaves it; the same bytes each time."""
-        (self.work / name).mkdir()
-        update = {"keys": [str(self.keys / "release.pem")]}
-        # the clock of the build is fixed: one store entry for all runs of the tests
-        variant = Variant(VERSION, manifest={"keys": KEYS, "update": update}, epoch=1_790_000_000)
-        request = Request(variant.write(self.work / name), state=self.work / "state")
-        return build_images(open_session(request, Events()), ("qemu", "ec2"), self.work / name / "out")
-
-    def sign(self, release: Path, *names: str) -> Path:
-        """On the other machine: the request goes there, the signatures come back, and nothing else."""
-        shutil.copy(release / REQUEST, self.machine.home / REQUEST)
-        words = [word for name in names for word in ("--key", f"{name}=keys/{name}.key")]
-        self.machine.run(
-            'colvert-sign request.json --policy keys/policy.yaml --out made.json --yes "$@"', *words
-        )
-        return self.bring(release.parent.parent / f"{names[0]}.json")
-
-    def bring(self, to: Path) -> Path:
-        return Path(shutil.copy(self.machine.home / "made.json", to))
-
-    def attach(self, release: Path, *files: Path) -> subprocess.Popen[str]:
-        words = ["attach", str(release), *map(str, files), "--trust", str(self.keys), "--quiet"]
-        script = "from builder.cli.main import main; main()"
-        return subprocess.Popen(
-            [sys.executable, "-c", script, *words], cwd=ROOT, text=True, stderr=subprocess.PIPE
-        )
-
-    def attached(self, release: Path, *files: Path) -> None:
-        child = self.attach(release, *files)
-        said = child.communicate()[1]
-        assert child.returncode == 0, said
-
-    def verifier(self, release: Path) -> Verifier:
-        from builder.formats.zstd import expand
-
-        def reachable(source: Path, out: Path) -> Path:
-            out.parent.chmod(0o755)
-            return expand(source, out, sdk_root=self.sdk.root)
-
-        return Verifier(release, read_trust([self.keys]), reachable)
 
 
 @pytest.fixture(scope="module")
 def desk(sdk: Sdk, packages: object) -> Iterator[Desk]:
     with contextmanager(workplace)() as work:
-        home = hand_over(work / "home")
-        made = Desk(work, SignerMachine(ensure_signer(open_home()), home), sdk)
+        made = Desk(work, SignerMachine(ensure_signer(open_home()), hand_over(work / "home")), sdk.root)
         write_keys(made.keys, ["db", "verity", "release"])
-        (made.keys / "policy.yaml").write_text(POLICY)
-        subprocess.run(["chmod", "-R", "a+rwX", home], check=True)
+        made.open_keys()
         yield made
+
+
+def build(desk: Desk, name: str) -> Path:
+    """The release of these tests; the same bytes each time."""
+    # the clock of the build is fixed: one store entry for all runs of the tests
+    return desk.build(name, Variant(VERSION, epoch=1_790_000_000), ("qemu", "ec2"))
 
 
 @pytest.fixture(scope="module")
 def signed(desk: Desk) -> Path:
     """A release that was signed; attach was killed at random points on the way."""
-    release = desk.build("signed")
+    release = build(desk, "signed")
     first = desk.sign(release, "db", "verity")
     dice = random.Random(5)
     for _ in range(4):
@@ -166,7 +93,7 @@ def test_verify_finds_nothing(desk: Desk, signed: Path) -> None:
 
 
 def test_the_same_without_being_killed_and_with_two_at_once(desk: Desk, signed: Path) -> None:
-    release = desk.build("again")
+    release = build(desk, "again")
     files = [desk.sign(release, name) for name in ("verity", "db")]
     children = [desk.attach(release, file) for file in files]
     assert [child.communicate() and child.returncode for child in children] == [0, 0]
@@ -192,7 +119,7 @@ def test_others_agree(desk: Desk, signed: Path) -> None:
 
 def test_the_partition_holds_the_signature(desk: Desk, signed: Path) -> None:
     [disk] = (signed / "ec2").glob("*.raw")
-    start, _ = find_partition(disk, f"colvert-usr-verity-sig_{VERSION}", sdk_root=desk.sdk.root)
+    start, _ = find_partition(disk, f"colvert-usr-verity-sig_{VERSION}", sdk_root=desk.sdk_root)
     with disk.open("rb") as stream:
         stream.seek(start)
         found = json.loads(stream.read(1 << 20).rstrip(b"\0"))
@@ -202,7 +129,7 @@ def test_the_partition_holds_the_signature(desk: Desk, signed: Path) -> None:
 @pytest.mark.parametrize("suffix", ["qemu/*.qcow2", "ec2/*.vmdk", "ec2/*.raw"])
 def test_images_are_the_release_s(suffix: str, desk: Desk, signed: Path) -> None:
     [image] = signed.glob(suffix)
-    report = verify_image(image, desk.verifier(signed), desk.sdk.root)
+    report = verify_image(image, desk.verifier(signed), desk.sdk_root)
     assert report.errors == []
 
 
@@ -212,7 +139,7 @@ def test_one_bit_of_an_image(label: str, desk: Desk, signed: Path, tmp_path: Pat
     copy = desk.work / "copy.raw"
     subprocess.run(["cp", "--sparse=always", disk, copy], check=True)
     name = label if label == "ESP" else f"colvert-{label}_{VERSION}"
-    start, _ = find_partition(copy, name, sdk_root=desk.sdk.root)
+    start, _ = find_partition(copy, name, sdk_root=desk.sdk_root)
     with copy.open("r+b") as stream:
         # in the ESP, well inside the UKI
         at = start + (100 if label != "ESP" else 6 << 20)
@@ -220,14 +147,14 @@ def test_one_bit_of_an_image(label: str, desk: Desk, signed: Path, tmp_path: Pat
         old = stream.read(1)
         stream.seek(at)
         stream.write(bytes([old[0] ^ 1]))
-    report = verify_image(copy, desk.verifier(signed), desk.sdk.root)
+    report = verify_image(copy, desk.verifier(signed), desk.sdk_root)
     wanted = {"usr-verity-sig": "signature partition"}.get(label, name)
     assert {str(error.where) for error in report.errors} == {wanted}
     copy.unlink()
 
 
 def test_a_checkout_that_has_moved_on(desk: Desk) -> None:
-    release = desk.build("moved")
+    release = build(desk, "moved")
     request = release / REQUEST
     first = desk.sign(release, "db", "verity")
     record = release / ".signing/build.json"
@@ -241,7 +168,7 @@ def test_a_checkout_that_has_moved_on(desk: Desk) -> None:
 
 
 def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
-    """RSA, P-256 and Ed25519 in SoftHSM; RSA gives the very bytes that the file's key gives."""
+    """RSA (two keys at once), P-256 and Ed25519 in SoftHSM; a key from a file gives the same bytes."""
     home = desk.machine.home
     first = next(path for path in (signed / ".signing").glob("*.request.json") if "uki" in path.read_text())
     shutil.copy(first, home / "first.json")
@@ -251,22 +178,30 @@ def test_keys_in_a_token(desk: Desk, signed: Path) -> None:
         + f"""
         export COLVERT_PKCS11_PIN={PIN}
         softhsm2-util --import keys/db.key --token acme --label db --id 01 --pin {PIN} > /dev/null
+        softhsm2-util --import keys/verity.key --token acme --label verity --id 04 --pin {PIN} > /dev/null
+        softhsm2-util --import keys/release.key --token acme --label release --id 05 --pin {PIN} > /dev/null
         tool="pkcs11-tool --module $COLVERT_PKCS11_MODULE --token-label acme --login --pin {PIN}"
         $tool --keypairgen --key-type EC:prime256v1 --label ec --id 02 > /dev/null
         $tool --keypairgen --key-type EC:edwards25519 --label ed --id 03 > /dev/null
-        echo 'kinds: [authenticode, dsse]' > any.yaml
+        echo 'kinds: [authenticode, pkcs7-roothash, dsse]' > any.yaml
         one() {{ colvert-sign "$1" --policy any.yaml --yes --out "$2" "${{@:3}}"; }}
         one first.json token.json --key 'db=pkcs11:token=acme;object=db' --cert db=keys/db.crt
         one first.json file.json --key db=keys/db.key
         cmp token.json file.json
+        one first.json two.json --key 'db=pkcs11:token=acme;object=db' --cert db=keys/db.crt \\
+          --key 'verity=pkcs11:token=acme;object=verity' --cert verity=keys/verity.crt
         one second.json ec.json --key 'release=pkcs11:token=acme;id=%02'
         one second.json ed.json --key 'release=pkcs11:token=acme;object=ed'
+        one second.json imported.json --key 'release=pkcs11:token=acme;object=release'
+        one second.json plain.json --key release=keys/release.key
+        cmp imported.json plain.json
         no() {{ if one second.json no.json --key "$1"; then exit 9; fi; }}
         COLVERT_PKCS11_PIN=9999 no 'release=pkcs11:token=acme;object=ed'
         no 'release=pkcs11:token=acme;object=none'
         test ! -e no.json
         """
     )
+    assert len(json.loads((home / "two.json").read_text())["signatures"]) == 3
     assert len(json.loads((home / "ec.json").read_text())["signatures"]) == 3
 
 

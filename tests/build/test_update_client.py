@@ -191,6 +191,16 @@ def test_a_release_is_downloaded_whole(
     assert machine.check(str(machine.into)).code == "available"
 
 
+def test_a_signature_of_the_root_hash_is_a_file_of_the_release(machine: Machine, key: Key) -> None:
+    """The part that an index may have or not."""
+    files = publish("1.0.2", sizes={"signature": 900}).signed(key)
+    with serve(files) as server:
+        answer = machine.download(server.url)
+    assert answer.code == "done"
+    assert answer.report["release"]["whole_download"] == 375_900
+    assert machine.downloaded() == files
+
+
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
 def test_other_kinds_of_keys(machine: Machine, release: Published, key: Key, kind: str) -> None:
     other: Key = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def fields(version: str = "1.0.0", **changed: Any) -> dict[str, Any]:
+def fields(version: str = "1.0.0", names: Sequence[str] = PART_NAMES, **changed: Any) -> dict[str, Any]:
     """An index as its JSON has it; each part has a whole file and a delta from 0.9."""
     parts = {}
-    for name in PART_NAMES:
+    for name in names:
         whole, delta = f"{name} {version}", f"{name} 0.9 to {version}"
         origin = {"version": "0.9", "root_hash": digest("root 0.9"), "size": 7, "sha256": digest(name)}
         parts[name] = {

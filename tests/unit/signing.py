@@ -35,7 +35,8 @@ from builder.release.contents import (
     VERITY_SIGNATURE,
     KeyNames,
 )
-from builder.release.index import PART_NAMES, File, Index, Part, Parts, file_name
+from builder.release.index import SIGNATURE as SIGNATURE_PART
+from builder.release.index import File, Index, Part, Parts, file_name
 from builder.release.keys import Signer
 from builder.release.request import Request, read_request, to_text
 from builder.release.rounds import Build, begin
@@ -251,11 +252,14 @@ def update(place: Path, build: Build) -> None:
     contents = {"usr": (sources / "usr").read_bytes(), "verity": (sources / "verity").read_bytes(),
                 "uki": (place / "boot" / f"{IMAGE}_{build.version}.efi").read_bytes()}  # fmt: skip
     parts = {}
-    for name in PART_NAMES:
-        frame = raw_frame(contents[name])
+    signature = place / "boot" / VERITY_SIGNATURE
+    if signature.is_file():
+        contents[SIGNATURE_PART] = signature.read_bytes()
+    for name, content in contents.items():
+        frame = raw_frame(content)
         file = File(name=file_name(digest_bytes(frame)), size=len(frame), sha256=digest_bytes(frame))
         (folder / file.name).write_bytes(frame)
-        parts[name] = Part(size=len(contents[name]), sha256=digest_bytes(contents[name]), files=[file])
+        parts[name] = Part(size=len(content), sha256=digest_bytes(content), files=[file])
     index = Index(
         image_id=IMAGE, architecture="x86_64", channel="stable", version=build.version, from_at_least="0",
         created=build.created, expires=1 << 33, root_hash=build.root_hash, parts=Parts(**parts),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
-from builder.release.index import Index, parse_index
+from builder.release.index import PART_NAMES, SIGNATURE, Index, parse_index
 from tests.golden import check_golden
 from tests.unit.releases import digest, fields, index
 
@@ -71,6 +71,17 @@ def test_no_piece_of_an_index_is_one(data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(payload) - 1))
     with pytest.raises(ColvertError):
         parse_index(payload[:end], WHERE)
+
+
+def test_a_signature_is_a_part_that_may_be_left_out() -> None:
+    made = Index.model_validate(fields(names=(*PART_NAMES, SIGNATURE)))
+    assert [name for name, _ in made.parts.items()] == [*PART_NAMES, SIGNATURE]
+    assert parse_index(made.payload(), WHERE).payload() == made.payload()
+    assert b"signature" not in index().payload()
+    nothing = fields()
+    nothing["parts"][SIGNATURE] = None
+    with pytest.raises(ColvertError, match="parts"):
+        parse_index(json.dumps(nothing).encode(), WHERE)
 
 
 def test_a_name_is_the_digest() -> None:

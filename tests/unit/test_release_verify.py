@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError, raise_all
+from builder.pipeline.key import digest_file
+from builder.release.attach import BootSignatures
 from builder.release.contents import FILE, paths
+from builder.release.dsse import parse
+from builder.release.index import parse_index
+from builder.release.request import Request
+from builder.release.rounds import Build
 from tests.unit.signing import Project, make, write_keys
 
 
@@ -41,7 +47,7 @@ def test_a_whole_release(project: Project) -> None:
 
 def test_one_bit_in_each_file(project: Project) -> None:
     names = list(paths(project.place))
-    assert len(names) == 11
+    assert len(names) == 12
     for name in names:
         path = project.place / name
         whole, size = path.read_bytes(), path.stat().st_size
@@ -133,3 +139,26 @@ def test_a_policy_without_the_key(project: Project) -> None:
     (project.keys / "policy.yaml").write_text("keys: {db: {}, verity: {}}\n")
     with pytest.raises(ColvertError, match="no key release"):
         project.verify()
+
+
+def test_an_update_brings_the_root_hash_s_signature(signed: Project) -> None:
+    """The part is what a new disk's partition has; a release without it verifies as ever."""
+    index = parse_index(parse((signed.place / "update/index.json").read_bytes()).content(), signed.place)
+    assert index.parts.signature is not None
+    partition = signed.place / "boot/usr.verity-sig"
+    assert index.parts.signature.sha256 == digest_file(partition)
+
+
+def test_another_signature_in_the_update_files(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    made, partition = [], project.place / "boot/usr.verity-sig"
+
+    def assemble(build: Build, request: Request, signatures: BootSignatures) -> None:
+        project.assemble(build, request, signatures)
+        made.append(partition.read_bytes())
+        partition.write_bytes(made[0].replace(b"rootHash", b"roothash"))
+
+    project.attach(project.sign("db", "verity"), assemble=assemble)
+    project.attach(project.sign("release"))
+    [error] = project.verify().errors
+    assert "its signature is not boot/usr.verity-sig" in error.what

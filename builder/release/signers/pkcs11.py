@@ -20,6 +20,11 @@ from builder.errors import Code, ColvertError
 from builder.release.keys import PublicKey
 from builder.release.signers import Ask
 
+# Ed25519, and P-256 without compression
+BARE = (32, 65)
+# by module and serial number of the token
+_sessions: dict[tuple[str, bytes], pkcs11.Session] = {}
+
 
 @dataclass(frozen=True)
 class Uri:
@@ -91,9 +96,7 @@ def open_key(address: str, ask: Ask) -> TokenKey:
     """Log in and find the key."""
     uri = parse_uri(address)
     try:
-        token = pkcs11.lib(uri.module).get_token(token_label=uri.token)
-        pin = uri.pin or ask(f"PIN of {token.label}", "COLVERT_PKCS11_PIN")
-        session = token.open(user_pin=pin)
+        session = _session(uri, ask)
         wanted = {"label": uri.object, "id": uri.id}
         key = session.get_key(object_class=ObjectClass.PRIVATE_KEY, **wanted)
         public = session.get_key(object_class=ObjectClass.PUBLIC_KEY, key_type=key.key_type, **wanted)
@@ -103,19 +106,40 @@ def open_key(address: str, ask: Ask) -> TokenKey:
         raise _failed(f"the key {uri.label} cannot be used: {text}") from error
 
 
+def _session(uri: Uri, ask: Ask) -> pkcs11.Session:
+    """The token's session: one login is for all keys of a program, and a second one is an error."""
+    token = pkcs11.lib(uri.module).get_token(token_label=uri.token)
+    place = (uri.module, token.serial)
+    if place not in _sessions:
+        pin = uri.pin or ask(f"PIN of {token.label}", "COLVERT_PKCS11_PIN")
+        _sessions[place] = token.open(user_pin=pin)
+    return _sessions[place]
+
+
 def _public(key: pkcs11.PublicKey) -> PublicKey:
     if key.key_type == KeyType.RSA:
         modulus, exponent = (
             int.from_bytes(key[name], "big") for name in (Attribute.MODULUS, Attribute.PUBLIC_EXPONENT)
         )
         return PublicKey(RSAPublicNumbers(exponent, modulus).public_key())
-    point: bytes = OctetString.load(key[Attribute.EC_POINT]).native
+    point = _point(key[Attribute.EC_POINT])
     if key.key_type == KeyType.EC:
         try:
             return PublicKey(EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point))
         except ValueError as error:
             raise _failed("of elliptic curves, only P-256 and Ed25519 sign releases") from error
     return PublicKey(Ed25519PublicKey.from_public_bytes(point))
+
+
+def _point(found: bytes) -> bytes:
+    """The bytes of a point, which the standard wants in an OCTET STRING; some tokens give them bare."""
+    if len(found) in BARE:
+        return found
+    try:
+        inner: bytes = OctetString.load(found, strict=True).native
+    except ValueError as error:
+        raise _failed("the token's public key is not one that can be read") from error
+    return inner
 
 
 def _failed(what: str) -> ColvertError:

@@ -30,6 +30,7 @@ bool facts_read(int root, const struct machine *machine, struct facts *facts, st
 		const struct entry *next = pending(machine);
 		facts->usr_size = machine->cold.usr_size;
 		facts->verity_size = machine->cold.verity_size;
+		facts->signature_size = machine->cold.signature_size;
 		if (next)
 			copy_text(facts->pending, sizeof facts->pending, next->version);
 	}

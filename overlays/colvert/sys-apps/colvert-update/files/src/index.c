@@ -119,6 +119,8 @@ static bool ways(struct json_object *list, const char *where, struct part *out, 
 static bool part(struct json_object *all, enum part_name name, struct part *out, struct problem *p) {
 	struct json_object *object, *list;
 	char where[32];
+	if (name == PART_SIGNATURE && !json_object_object_get_ex(all, part_word(name), &object))
+		return true;
 	snprintf(where, sizeof where, "parts.%s", part_word(name));
 	return member(all, "parts", part_word(name), json_type_object, &object, p) &&
 	       number(object, where, "size", size_max, &out->size, p) &&

@@ -33,6 +33,17 @@ static bool write_part(struct supply *supply, enum part_name part, struct proble
 	return fd >= 0 && slot_device(supply->machine, part, device, p) && supply_put(supply, part, fd, device, p);
 }
 
+/* The release's signature, or none: not what another version left there. */
+static bool write_signature(struct supply *supply, struct problem *p) {
+	const struct machine *machine = supply->machine;
+	char device[96];
+	AUTO_FD fd = slot_open(machine, PART_SIGNATURE, p);
+	if (fd < 0 || !slot_wipe(machine, PART_SIGNATURE, fd, p))
+		return false;
+	return !release_has(supply->release, PART_SIGNATURE) ||
+	       (slot_device(machine, PART_SIGNATURE, device, p) && supply_put(supply, PART_SIGNATURE, fd, device, p));
+}
+
 /* What each part is was compared byte by byte; here whether they belong together. */
 static bool check_slot(const struct machine *machine, const struct release *release, struct problem *p) {
 	char data[96], hash[96];
@@ -66,7 +77,8 @@ static bool put(struct supply *supply, struct problem *p) {
 	const struct machine *machine = supply->machine;
 	const struct release *release = supply->release;
 	return take_slot(machine, p) && write_part(supply, PART_USR, p) && write_part(supply, PART_VERITY, p) &&
-	       check_slot(machine, release, p) && slot_announce(machine, release, p) && add_entry(supply, p);
+	       check_slot(machine, release, p) && write_signature(supply, p) && slot_announce(machine, release, p) &&
+	       add_entry(supply, p);
 }
 
 bool install(

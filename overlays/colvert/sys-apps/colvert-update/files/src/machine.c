@@ -183,6 +183,7 @@ static void fill_slot(const char *image_id, const struct gpt_partition *const it
 		.signature = its[2]->number,
 		.usr_size = its[0]->size,
 		.verity_size = its[1]->size,
+		.signature_size = its[2]->size,
 	};
 	read_version(image_id, its[0], slot);
 	if (slot->version[0])

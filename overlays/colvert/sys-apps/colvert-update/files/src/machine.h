@@ -9,7 +9,7 @@
 
 struct slot {
 	int usr, verity, signature; /* partition numbers */
-	uint64_t usr_size, verity_size;
+	uint64_t usr_size, verity_size, signature_size;
 	char version[40]; /* empty: nothing is in it */
 	char root_hash[65];
 };

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum part_name { PART_USR, PART_VERITY, PART_UKI, PARTS };
+/* A release may come without the last one: its root hash is not signed. */
+enum part_name { PART_USR, PART_VERITY, PART_UKI, PART_SIGNATURE, PARTS };
 
 /* What a delta starts from. */
 struct origin {
@@ -39,4 +40,5 @@ struct release {
 };
 
 const char *part_word(enum part_name name);
+bool release_has(const struct release *release, enum part_name name);
 void release_done(struct release *release);

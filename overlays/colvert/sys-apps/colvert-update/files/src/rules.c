@@ -55,7 +55,8 @@ enum verdict rules_judge(
 		return VERDICT_RUNNING;
 	if (!order_fits(release, facts, wishes, p) ||
 	    !size_fits("usr image", release->parts[PART_USR].size, facts->usr_size, p) ||
-	    !size_fits("hash tree", release->parts[PART_VERITY].size, facts->verity_size, p))
+	    !size_fits("hash tree", release->parts[PART_VERITY].size, facts->verity_size, p) ||
+	    !size_fits("signature", release->parts[PART_SIGNATURE].size, facts->signature_size, p))
 		return VERDICT_REFUSED;
 	if (strcmp(release->version, facts->pending) == 0)
 		return VERDICT_PENDING;

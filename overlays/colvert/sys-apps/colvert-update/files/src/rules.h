@@ -9,7 +9,7 @@ struct facts {
 	/* the release that the next boot takes; empty where that is the running one */
 	char pending[40];
 	/* of the cold slot; 0: not known, so not compared */
-	uint64_t usr_size, verity_size;
+	uint64_t usr_size, verity_size, signature_size;
 };
 
 struct wishes {

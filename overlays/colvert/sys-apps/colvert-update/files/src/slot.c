@@ -40,8 +40,16 @@ static void make_names(
 	}
 }
 
-static bool part_fits(const struct release *release, enum part_name part, uint64_t room, struct problem *p) {
-	uint64_t size = release->parts[part].size;
+static int number_of(const struct slot *slot, enum part_name part) {
+	return part == PART_USR ? slot->usr : part == PART_VERITY ? slot->verity : slot->signature;
+}
+
+static uint64_t room_of(const struct slot *slot, enum part_name part) {
+	return part == PART_USR ? slot->usr_size : part == PART_VERITY ? slot->verity_size : slot->signature_size;
+}
+
+static bool part_fits(const struct machine *machine, const struct release *release, enum part_name part, struct problem *p) {
+	uint64_t size = release->parts[part].size, room = room_of(&machine->cold, part);
 	return size <= room ||
 	       fail(p, "slot-too-small", "%s of %s has %llu bytes, its partition has %llu: this machine needs a new disk layout.",
 	            part_word(part), release->version, (unsigned long long)size, (unsigned long long)room);
@@ -54,8 +62,8 @@ bool slot_fits(const struct machine *machine, const struct release *release, str
 		if (strlen(names[i].label) > GPT_LABEL_LENGTH)
 			return fail(p, "format", "The partition label %s is longer than %d characters.", names[i].label,
 			            GPT_LABEL_LENGTH);
-	return check_cold(machine, p) && part_fits(release, PART_USR, machine->cold.usr_size, p) &&
-	       part_fits(release, PART_VERITY, machine->cold.verity_size, p);
+	return check_cold(machine, p) && part_fits(machine, release, PART_USR, p) && part_fits(machine, release, PART_VERITY, p) &&
+	       part_fits(machine, release, PART_SIGNATURE, p);
 }
 
 bool slot_forget(const struct machine *machine, struct problem *p) {
@@ -75,8 +83,6 @@ bool slot_announce(const struct machine *machine, const struct release *release,
 	gpt_uuid_of(release->root_hash + 32, names[1].uuid);
 	return gpt_rename(machine->disk, names, NAMES, p);
 }
-
-static int number_of(const struct slot *slot, enum part_name part) { return part == PART_USR ? slot->usr : slot->verity; }
 
 static bool device_of(
     const struct machine *machine, const struct slot *slot, enum part_name part, char out[96], struct problem *p) {
@@ -106,7 +112,7 @@ static int open_part(const struct machine *machine, const struct slot *slot, enu
 		fail(p, "disk", "%s cannot be opened: %s.", device, strerror(errno));
 		return -1;
 	}
-	if (!check_open(fd, device, part == PART_USR ? slot->usr_size : slot->verity_size, p))
+	if (!check_open(fd, device, room_of(slot, part), p))
 		return -1;
 	int out = fd;
 	fd = -1;
@@ -116,6 +122,24 @@ static int open_part(const struct machine *machine, const struct slot *slot, enu
 int slot_open(const struct machine *machine, enum part_name part, struct problem *p) {
 	/* O_EXCL: the kernel refuses a block device that is mounted or mapped */
 	return check_cold(machine, p) ? open_part(machine, &machine->cold, part, O_RDWR | O_EXCL, p) : -1;
+}
+
+static bool write_zeros(int fd, uint64_t size) {
+	static const char zeros[64 << 10];
+	uint64_t done = 0;
+	while (done < size) {
+		uint64_t left = size - done;
+		ssize_t count = pwrite(fd, zeros, left < sizeof zeros ? left : sizeof zeros, (off_t)done);
+		if (count < 0 && errno != EINTR)
+			return false;
+		done += count > 0 ? (uint64_t)count : 0;
+	}
+	return fdatasync(fd) == 0;
+}
+
+bool slot_wipe(const struct machine *machine, enum part_name part, int fd, struct problem *p) {
+	return write_zeros(fd, room_of(&machine->cold, part)) ||
+	       fail(p, "disk", "The partition of %s cannot be written: %s.", part_word(part), strerror(errno));
 }
 
 int slot_open_hot(const struct machine *machine, enum part_name part, struct problem *p) {

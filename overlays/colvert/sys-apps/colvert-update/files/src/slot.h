@@ -15,5 +15,7 @@ bool slot_announce(const struct machine *machine, const struct release *release,
 bool slot_device(const struct machine *machine, enum part_name part, char out[96], struct problem *p);
 /* The same, open for writing and nobody else's; -1. */
 int slot_open(const struct machine *machine, enum part_name part, struct problem *p);
+/* Zeros in all of a part that was opened so. */
+bool slot_wipe(const struct machine *machine, enum part_name part, int fd, struct problem *p);
 /* The hot slot's, to be read; -1. */
 int slot_open_hot(const struct machine *machine, enum part_name part, struct problem *p);

@@ -31,9 +31,12 @@ static void running_uki(const struct machine *machine, char out[65]) {
 		blob_sha256(&(struct region){fd, (uint64_t)info.st_size, "The running UKI"}, out, &unused);
 }
 
-/* usr and verity follow from the root hash that runs; the UKI is a file that anything may have happened to. */
+/* usr and verity follow from the root hash that runs; the UKI is a file that anything may have happened to. What is in
+ * the signature's partition follows from nothing, and is smaller than a delta. */
 static bool starts_here(const struct machine *machine, enum part_name part, const struct origin *from) {
 	char have[65];
+	if (part == PART_SIGNATURE)
+		return false;
 	if (part != PART_UKI)
 		return strcmp(from->root_hash, machine->root_hash) == 0;
 	running_uki(machine, have);
@@ -69,6 +72,8 @@ bool supply_open(struct supply *supply, const struct machine *machine, const str
 	for (int part = 0; part < PARTS; part++)
 		supply->parts[part].file = -1;
 	for (int part = 0; part < PARTS; part++) {
+		if (part == PART_SIGNATURE && !release_has(release, PART_SIGNATURE))
+			continue;
 		choose(supply, (enum part_name)part);
 		if (!obtain_next(supply, (enum part_name)part, p))
 			return false;

@@ -17,7 +17,7 @@ struct supply {
 	} parts[PARTS];
 };
 
-/* Obtains a file for every part. */
+/* Obtains a file for every part that the release has. */
 bool supply_open(struct supply *supply, const struct machine *machine, const struct release *release, obtain_fn *obtain,
                  void *context, struct problem *p);
 void supply_done(struct supply *supply);

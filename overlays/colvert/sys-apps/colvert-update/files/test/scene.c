@@ -306,18 +306,31 @@ static void make_uki(struct image *image) {
 	}
 }
 
+/* What it says does not matter here; that a longer one may be followed by a shorter one does. */
+static void make_signature(struct image *image, unsigned seed) {
+	enum { BLOCK = 4096 };
+	char text[2 * BLOCK] = "";
+	int length = snprintf(text, sizeof text, "{\"rootHash\":\"%s\",\"signature\":\"%0*u\"}", image->root_hash,
+	                      seed % 2 ? BLOCK : 100, seed);
+	size_t size = ((size_t)length + BLOCK - 1) / BLOCK * BLOCK;
+	image->signature = (struct blob){0};
+	CHECK(blob_add(&image->signature, text, size, size));
+}
+
 void image_make(struct image *image, const char *version, unsigned seed) {
 	*image = (struct image){0};
 	strcpy(image->version, version);
 	make_usr(image, seed);
 	make_tree(image);
 	make_uki(image);
+	make_signature(image, seed);
 }
 
 void image_done(struct image *image) {
 	blob_done(&image->usr);
 	blob_done(&image->verity);
 	blob_done(&image->uki);
+	blob_done(&image->signature);
 }
 
 struct blob frame_make(const struct blob *data, const struct blob *old) {

@@ -20,7 +20,7 @@ enum {
 /* One version of the system. */
 struct image {
 	char version[40], root_hash[65];
-	struct blob usr, verity, uki;
+	struct blob usr, verity, uki, signature;
 };
 
 struct scene {

@@ -48,6 +48,20 @@ static void unknown(void) {
 	CHECK(!with("\"format\": 1", "\"format\": 1, \"format\": 7"));
 }
 
+/* A release whose root hash is signed, and what is wrong with that one part. */
+static void signature(void) {
+	static const char text[] = "{\"format\": 1, " HEAD "\"parts\": {\"signature\": " PART(WHOLE) ", " PARTS_INNER "}}";
+	AUTO(struct release, release_done) release;
+	CHECK(index_parse(text, sizeof text - 1, &release, &p) && release_has(&release, PART_SIGNATURE));
+	CHECK(release.parts[PART_SIGNATURE].size == 1000 && release.parts[PART_SIGNATURE].count == 1);
+	release_done(&release);
+	CHECK(index_parse(INDEX, sizeof INDEX - 1, &release, &p) && !release_has(&release, PART_SIGNATURE));
+	CHECK(!with("\"usr\":", "\"signature\": null, \"usr\":"));
+	CHECK(!with("\"usr\":", "\"signature\": {}, \"usr\":"));
+	CHECK(!with("\"usr\":", "\"signature\": " PART("") ", \"usr\":"));
+	CHECK(!with("\"usr\":", "\"signature\": " PART(WHOLE ", " WHOLE) ", \"usr\":"));
+}
+
 static void wrong(void) {
 	static const char *const table[][2] = {
 	    {"\"format\": 1", "\"format\": 2"},
@@ -148,6 +162,7 @@ static void huge(void) {
 int main(void) {
 	good();
 	unknown();
+	signature();
 	wrong();
 	truncated();
 	huge();

@@ -10,6 +10,7 @@
 
 #include "gpt.h"
 #include "scene.h"
+#include "server.h"
 
 /* Every call that changes a disk, or waits for it, is a step. The tests end the program before the n-th of
  * them, as a kill does, n from 1 to the last. What was written is not lost by that, so nothing waits here. */
@@ -53,91 +54,6 @@ int posix_fallocate(int fd, off_t at, off_t size) {
 	return syscall(SYS_fallocate, fd, 0, at, size) == 0 ? 0 : errno;
 }
 
-/* a server */
-
-enum { WHOLE, DELTA, FILES = 2 };
-enum { GOOD, DAMAGED, CUT, MISSING, WRONG };
-
-struct server {
-	struct release release;
-	struct way ways[PARTS][FILES];
-	struct blob files[PARTS][FILES];
-	int how[PARTS][FILES];
-	int asked[PARTS][FILES];
-};
-
-static const struct blob *part_of(const struct image *image, int part) {
-	return part == PART_USR ? &image->usr : part == PART_VERITY ? &image->verity : &image->uki;
-}
-
-static void offer(struct server *server, int part, int which, const struct image *image, const struct image *old) {
-	struct way *way = &server->ways[part][which];
-	struct blob *file = &server->files[part][which];
-	char sum[65];
-	*file = frame_make(part_of(image, part), old ? part_of(old, part) : NULL);
-	sha256_of(file, sum);
-	strcpy(way->sha256, sum);
-	strcpy(way->name, sum);
-	strcat(way->name, ".zst");
-	way->size = file->size;
-	way->delta = old != NULL;
-	if (!old)
-		return;
-	strcpy(way->from.version, old->version);
-	strcpy(way->from.root_hash, old->root_hash);
-	way->from.size = part_of(old, part)->size;
-	sha256_of(part_of(old, part), sum);
-	strcpy(way->from.sha256, sum);
-}
-
-static void server_make(struct server *server, const struct image *image, const struct image *old) {
-	*server = (struct server){0};
-	struct release *release = &server->release;
-	strcpy(release->version, image->version);
-	strcpy(release->image_id, "colvert");
-	strcpy(release->root_hash, image->root_hash);
-	for (int part = 0; part < PARTS; part++) {
-		offer(server, part, WHOLE, image, NULL);
-		offer(server, part, DELTA, image, old);
-		release->parts[part] = (struct part){.size = part_of(image, part)->size, .ways = server->ways[part], .count = FILES};
-		sha256_of(part_of(image, part), release->parts[part].sha256);
-	}
-}
-
-static void server_done(struct server *server) {
-	for (int part = 0; part < PARTS; part++)
-		for (int which = 0; which < FILES; which++)
-			blob_done(&server->files[part][which]);
-}
-
-/* What the network half checks, it does not let through; so what is damaged here is a file whose
- * digest the index has, and which still is not what it should be. */
-static int serve(void *context, const struct way *way, struct problem *p) {
-	struct server *server = context;
-	for (int part = 0; part < PARTS; part++)
-		for (int which = 0; which < FILES; which++) {
-			if (way != &server->ways[part][which])
-				continue;
-			server->asked[part][which]++;
-			struct blob file = server->files[part][which];
-			int how = server->how[part][which];
-			if (how == MISSING) {
-				fail(p, "network", "It is not there.");
-				return -1;
-			}
-			if (how == WRONG)
-				return file_of(&server->files[part == PART_USR ? PART_VERITY : PART_USR][which]);
-			file.size -= how == CUT ? 7 : 0;
-			AUTO_BLOB copy = {0};
-			CHECK(blob_add(&copy, file.data, file.size, file.size));
-			if (how == DAMAGED)
-				copy.data[copy.size / 2] ^= 0x10;
-			return file_of(&copy);
-		}
-	CHECK(!"a file of the index");
-	return -1;
-}
-
 /* the world */
 
 static struct image one, two, three;
@@ -147,7 +63,7 @@ static bool try_install(struct server *server, struct problem *p) {
 	struct machine machine;
 	*p = (struct problem){.code = ""};
 	CHECK(machine_read_from(&scene.roots, &machine, p));
-	bool good = install(&machine, &server->release, serve, server, p);
+	bool good = install(&machine, &server->release, server_obtain, server, p);
 	machine_done(&machine);
 	return good;
 }
@@ -165,6 +81,16 @@ static bool untouched(const char *name, size_t size) {
 	return have->size == size;
 }
 
+/* The signature that an index names, then zeros; or nothing but zeros. */
+static bool signed_by(const char *name, const struct blob *signature) {
+	const struct blob *have = scene_get(&scene, name);
+	size_t size = signature ? signature->size : 0;
+	for (size_t i = size; i < have->size; i++)
+		if (have->data[i])
+			return false;
+	return have->size == MIB && memcmp(have->data, size ? signature->data : "", size) == 0;
+}
+
 /* Whatever happened: what runs is as it was, and nothing else than the cold slot was written. */
 static void check_safe(void) {
 	const struct blob *disk;
@@ -173,7 +99,7 @@ static void check_safe(void) {
 	memset(rest, 0xa5, sizeof rest);
 	CHECK(memcmp(scene_get(&scene, "dev/vda3")->data + USR_SIZE, rest, SLOT_USR - USR_SIZE) == 0);
 	CHECK(untouched("dev/vda1", 4 * MIB) && untouched("dev/vda2", MIB) && untouched("dev/vda5", MIB));
-	CHECK(untouched("dev/vda8", MIB) && untouched("dev/vda9", MIB) && untouched("dev/vda10", 4 * MIB));
+	CHECK(untouched("dev/vda9", MIB) && untouched("dev/vda10", 4 * MIB));
 	disk = scene_get(&scene, "dev/vda");
 	for (size_t i = MIB; i < disk->size - MIB; i++)
 		CHECK(disk->data[i] == (char)0xa5);
@@ -200,6 +126,7 @@ static void check_entries(const struct image *image) {
 	if (machine.cold.version[0]) {
 		CHECK(strcmp(machine.cold.version, image->version) == 0 && strcmp(machine.cold.root_hash, image->root_hash) == 0);
 		CHECK(holds("dev/vda6", &image->usr) && holds("dev/vda7", &image->verity));
+		CHECK(signed_by("dev/vda8", &image->signature));
 	} else {
 		CHECK(machine.count == 1);
 	}
@@ -229,8 +156,9 @@ static void by_delta(void) {
 	scene_make(&scene, &one);
 	CHECK(try_install(&server, &p));
 	check_installed(&two);
+	/* no delta leads to a signature */
 	for (int part = 0; part < PARTS; part++)
-		CHECK(server.asked[part][DELTA] == 1 && server.asked[part][WHOLE] == 0);
+		CHECK(server.asked[part][DELTA] == (part != PART_SIGNATURE) && server.asked[part][WHOLE] == (part == PART_SIGNATURE));
 	/* again, over itself */
 	CHECK(try_install(&server, &p));
 	check_installed(&two);
@@ -250,6 +178,26 @@ static void from_elsewhere(void) {
 		CHECK(server.asked[part][DELTA] == 0 && server.asked[part][WHOLE] == 1);
 	scene_done(&scene);
 	server_done(&server);
+}
+
+/* An index that names no signature, over a slot that has one. */
+static void without_signature(void) {
+	struct server server, other;
+	struct problem p;
+	server_make(&server, &two, &one);
+	server_make(&other, &three, &one);
+	other.release.parts[PART_SIGNATURE] = (struct part){0};
+	scene_make(&scene, &one);
+	CHECK(try_install(&server, &p));
+	CHECK(signed_by("dev/vda8", &two.signature));
+	CHECK(try_install(&other, &p));
+	check_safe();
+	CHECK(holds("dev/vda6", &three.usr) && signed_by("dev/vda8", NULL));
+	CHECK(!other.asked[PART_SIGNATURE][WHOLE] && !other.asked[PART_SIGNATURE][DELTA]);
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_3+3.efi ");
+	scene_done(&scene);
+	server_done(&server);
+	server_done(&other);
 }
 
 static void bad_delta(int part, int how) {
@@ -337,6 +285,7 @@ static void foreign_uki(void) {
 	server_done(&server);
 	blob_done(&other.files[PART_USR][0]), blob_done(&other.files[PART_USR][1]);
 	blob_done(&other.files[PART_VERITY][0]), blob_done(&other.files[PART_VERITY][1]);
+	blob_done(&other.files[PART_SIGNATURE][0]), blob_done(&other.files[PART_SIGNATURE][1]);
 }
 
 /* refusals, before anything is touched */
@@ -353,6 +302,7 @@ static void refused(const char *code, void (*change)(struct server *)) {
 	CHECK(!try_install(&server, &p));
 	CHECK_TEXT(p.code, code);
 	CHECK(holds("dev/vda", &before) && untouched("dev/vda6", SLOT_USR) && untouched("dev/vda7", SLOT_VERITY));
+	CHECK(untouched("dev/vda8", MIB));
 	for (int part = 0; part < PARTS; part++)
 		CHECK(!server.asked[part][WHOLE] && !server.asked[part][DELTA]);
 	scene_done(&scene);
@@ -361,6 +311,7 @@ static void refused(const char *code, void (*change)(struct server *)) {
 
 static void large_usr(struct server *server) { server->release.parts[PART_USR].size = SLOT_USR + 1; }
 static void large_tree(struct server *server) { server->release.parts[PART_VERITY].size = SLOT_VERITY + 1; }
+static void large_signature(struct server *server) { server->release.parts[PART_SIGNATURE].size = MIB + 1; }
 static void large_uki(struct server *server) { server->release.parts[PART_UKI].size = (uint64_t)1 << 62; }
 static void long_version(struct server *server) { strcpy(server->release.version, "12345678901234"); }
 static void same_version(struct server *server) { strcpy(server->release.version, "1"); }
@@ -380,7 +331,7 @@ static void slots_apart(void) {
 	scene_make(&scene, &one);
 	CHECK(machine_read_from(&scene.roots, &machine, &p));
 	machine.cold.usr = machine.hot.usr;
-	CHECK(!install(&machine, &server.release, serve, &server, &p));
+	CHECK(!install(&machine, &server.release, server_obtain, &server, &p));
 	CHECK_TEXT(p.code, "disk");
 	CHECK(!cancel(&machine, &p));
 	check_safe();
@@ -534,6 +485,7 @@ static void going_back(void) {
 	reinstall(&three, &two);
 	CHECK_TEXT(scene_entries(&scene), "colvert_2.efi colvert_3+3.efi ");
 	CHECK(holds("dev/vda3", &three.usr) && holds("dev/vda6", &two.usr));
+	CHECK(signed_by("dev/vda5", &three.signature) && signed_by("dev/vda8", &two.signature));
 	scene_done(&scene);
 }
 
@@ -624,15 +576,18 @@ int main(void) {
 	by_delta();
 	from_elsewhere();
 	changed_uki();
+	without_signature();
 	for (int part = 0; part < PARTS; part++)
 		for (int how = DAMAGED; how <= WRONG; how++) {
-			bad_delta(part, how);
+			if (part != PART_SIGNATURE)
+				bad_delta(part, how);
 			bad_everything(part, how);
 		}
 	wrong_root_hash();
 	foreign_uki();
 	refused("slot-too-small", large_usr);
 	refused("slot-too-small", large_tree);
+	refused("slot-too-small", large_signature);
 	refused("esp-full", large_uki);
 	refused("format", long_version);
 	refused("older", same_version);

@@ -11,10 +11,11 @@ static const struct release base = {
     .from_at_least = "1.0",
     .created = 1000,
     .expires = 2000,
-    .parts = {{.size = 100}, {.size = 10}, {.size = 50}},
+    .parts = {{.size = 100}, {.size = 10}, {.size = 50}, {.size = 5}},
 };
 static const struct facts here = {
-    .image_id = "colvert", .version = "1.5", .architecture = "x86_64", .usr_size = 100, .verity_size = 10};
+    .image_id = "colvert", .version = "1.5", .architecture = "x86_64", .usr_size = 100, .verity_size = 10,
+    .signature_size = 5};
 static const struct wishes follows = {.channel = "stable"};
 static const struct failed panicked = {.version = "2.0", .kind = "panic", .reason = "no init"};
 
@@ -82,7 +83,10 @@ static void slots(void) {
 	facts.usr_size = 100;
 	facts.verity_size = 9;
 	CHECK_TEXT(judge(&base, &facts, &follows, NULL, 1), "slot-too-small");
-	facts.usr_size = facts.verity_size = 0;
+	facts.verity_size = 10;
+	facts.signature_size = 4;
+	CHECK_TEXT(judge(&base, &facts, &follows, NULL, 1), "slot-too-small");
+	facts.usr_size = facts.verity_size = facts.signature_size = 0;
 	CHECK_TEXT(judge(&base, &facts, &follows, NULL, 1), "take");
 	strcpy(facts.pending, "2.0");
 	CHECK_TEXT(judge(&base, &facts, &follows, NULL, 1), "pending");
