@@ -26,10 +26,11 @@ from tests.boot.updates import Client
 from tests.booted import up
 from tests.build.places import workplace
 from tests.releases import Variant
+from tests.server import serve
 from tests.signed import firmware
 from tests.signer.desk import Desk
 from tests.signer.root import SignerMachine, ensure_signer
-from tests.site import Site, serve_site
+from tests.site import Site
 
 pytestmark = pytest.mark.boot
 
@@ -60,7 +61,7 @@ def fleet(host: Host, packages: object) -> Iterator[Fleet]:
             release = desk.signed(desk.build("fleet", variant, ("qemu",), releases))
             shutil.copytree(release / "update", work / "site", dirs_exist_ok=True)
             releases.append(release)
-        with serve_site(work / "site") as site:
+        with serve(Site(work / "site")) as site:
             yield Fleet(desk, keys, tuple(releases), site)
 
 
