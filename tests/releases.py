@@ -45,9 +45,9 @@ class Variant:
             "files": files,
             **self.manifest,
         }
-        path = place / f"{self.version}.yaml"
-        path.write_text(yaml.safe_dump(whole))
-        return path
+        out = place / f"{self.version}.yaml"
+        out.write_text(yaml.safe_dump(whole))
+        return out
 
     def image(self, place: Path) -> Image:
         """Everything that a build of the variant makes, each part when it is asked for."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
@@ -63,13 +64,24 @@ def _alone(told: dict[str, object], source: str) -> None:
 
 
 def _inside(image: Path, work: Path) -> tuple[Path, tuple[str, ...]]:
-    """The disk of an archive, and the names of its other members; the image itself where it is none."""
+    """The disk of an archive, and the names of its other members; all of the image where it is none."""
     with image.open("rb") as stream:
         packed = stream.read(len(GZIP)) == GZIP
     if not packed and not tarfile.is_tarfile(image):
-        return image, ()
+        return _reachable(image, work / "inside"), ()
     with _sound(), tarfile.open(image, "r:gz" if packed else "r:") as archive:
         return _disk_of(archive, work / "inside")
+
+
+def _reachable(image: Path, name: Path) -> Path:
+    """The image under a name that the tools can open, who are somebody else: its directory may be closed."""
+    if image.stat().st_mode & stat.S_IROTH:
+        with suppress(OSError):
+            name.hardlink_to(image.resolve())
+            return name
+    with image.open("rb") as stream:
+        _copy(stream, name)
+    return name
 
 
 @contextmanager

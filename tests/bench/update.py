@@ -48,10 +48,10 @@ def parts(made: Image) -> dict[str, Path]:
     }
 
 
-def timed(work: Callable[[], Path]) -> tuple[int, float]:
+def timed(work: Callable[..., Path], *files: Path, sdk_root: Path) -> tuple[int, float]:
     """Bytes of what was written, and seconds."""
     started = time.monotonic()
-    made = work()
+    made = work(*files, sdk_root=sdk_root)
     return made.stat().st_size, time.monotonic() - started
 
 
@@ -59,8 +59,8 @@ def whole(made: Image, scratch: Path) -> tuple[int, list[Row]]:
     """The full download."""
     root, rows, total = made.session.sdk.root, [], 0
     for name, path in parts(made).items():
-        size, seconds = timed(lambda path=path: compress(path, scratch / "whole", sdk_root=root))
-        _, back = timed(lambda: expand(scratch / "whole", scratch / "back", sdk_root=root))
+        size, seconds = timed(compress, path, scratch / "whole", sdk_root=root)
+        _, back = timed(expand, scratch / "whole", scratch / "back", sdk_root=root)
         rows.append(Row(f"{name}, whole", f"{size} bytes, made in {seconds:.2f} s, read in {back:.2f} s"))
         total += size
     return total, rows
@@ -72,12 +72,8 @@ def deltas(what: str, old: Image, new: Image, scratch: Path) -> tuple[int, list[
     start = parts(old)
     for name, path in parts(new).items():
         before = start[name]
-        size, seconds = timed(
-            lambda path=path, before=before: make_delta(before, path, scratch / "delta", sdk_root=root)
-        )
-        _, back = timed(
-            lambda before=before: apply_delta(before, scratch / "delta", scratch / "back", sdk_root=root)
-        )
+        size, seconds = timed(make_delta, before, path, scratch / "delta", sdk_root=root)
+        _, back = timed(apply_delta, before, scratch / "delta", scratch / "back", sdk_root=root)
         rows.append(Row(f"{what}: {name}", f"{size} bytes, made in {seconds:.2f} s, read in {back:.2f} s"))
         total += size
     return total, rows

@@ -27,7 +27,7 @@ from builder.release.project_keys import create, utc_now
 from builder.release.rotation import rotate
 from builder.stages.image import build_images
 from builder.stages.session import Request, open_session
-from tests.boot.test_update import Client
+from tests.boot.updates import Client
 from tests.booted import up
 from tests.build.places import open_place
 from tests.releases import Variant

@@ -119,7 +119,7 @@ def refused(place: Place, disk: Path, pattern: str, keys: ProjectKeys | None = N
         assert "Linux version" not in running.console.text(running.begin)
 
 
-def section(program: bytes, name: bytes) -> int:
+def section(program: bytes | bytearray, name: bytes) -> int:
     """Where a section's bytes are in a PE file."""
     head = int.from_bytes(program[0x3C:0x40], "little")
     count, optional = struct.unpack_from("<H12xH", program, head + 6)

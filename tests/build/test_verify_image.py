@@ -135,6 +135,17 @@ def test_a_file_that_is_cut_off(name: str, bank: Bank) -> None:
     bank.refused(image)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_file_in_a_closed_directory(mode: int, bank: Bank) -> None:
+    closed = bank.work / "closed"
+    closed.mkdir(0o700)
+    image = bank.copy("qemu .qcow2").rename(closed / "disk.qcow2")
+    image.chmod(mode)
+    code, said = bank.verify(image)
+    assert code == 0, said
+    assert image.stat().st_mode & 0o777 == mode
+
+
 def test_the_same_disk_in_another_file(bank: Bank) -> None:
     """It is told that the file is not the release's, and what was not looked at."""
     image = bank.qemu_img(bank.file("qemu .qcow2"), "disk.vhdx", "convert", "-O", "vhdx", "IMAGE", "OUT")
@@ -144,7 +155,7 @@ def test_the_same_disk_in_another_file(bank: Bank) -> None:
 
 
 def test_a_file_that_refers_to_others(bank: Bank) -> None:
-    words = ("create", "-f", "qcow2", "-F", "qcow2", "-b", "IMAGE", "OUT")
+    words: tuple[str, ...] = ("create", "-f", "qcow2", "-F", "qcow2", "-b", "IMAGE", "OUT")
     assert "refers to other files" in bank.refused(bank.qemu_img(bank.file("qemu .qcow2"), "a.qcow2", *words))
     words = ("create", "-f", "qcow2", "-o", "data_file=/run/out/data,data_file_raw=on", "OUT", "1G")
     assert "refers to other files" in bank.refused(bank.qemu_img(bank.file("ec2 .vmdk"), "b.qcow2", *words))

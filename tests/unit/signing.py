@@ -130,7 +130,8 @@ def read_frame(source: Path, out: Path) -> Path:
 def hash_tree(data: bytes, salt: bytes) -> tuple[bytes, str]:
     """dm-verity's hash tree and its root hash."""
     level = [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)]
-    blocks, levels = len(level), []
+    blocks = len(level)
+    levels: list[bytes] = []
     while True:
         digests = [hashlib.sha256(salt + block).digest() for block in level]
         if len(digests) == 1 and levels:

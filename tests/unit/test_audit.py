@@ -52,7 +52,7 @@ def told(found: Any) -> list[tuple[str, str, str]]:
 
 
 def test_a_clean_tree_has_no_findings(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "usr/bin/tool": hardened(interpreter="/lib64/ld.so.2", needed=["libthing.so.1"]),
         "usr/lib/libthing.so.1": hardened(),
         "usr/lib/ld.so.2": hardened(),
@@ -134,7 +134,7 @@ def test_files_of_nobody(tmp_path: Path) -> None:
 
 
 def test_hardening_is_told_for_each_binary(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "usr/bin/bad": hardened(kind=2, now=False),
         "usr/bin/elsewhere": hardened(run_path="/usr/lib/own:/home/me/lib:$ORIGIN/../lib/own"),
         "usr/bin/script": "#!/bin/sh\n",
@@ -150,7 +150,7 @@ def test_hardening_is_told_for_each_binary(tmp_path: Path) -> None:
 
 
 def test_libraries_that_are_not_found(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "usr/bin/a": hardened(interpreter="/lib64/gone.so.2", needed=["libgone.so.1", "libin.so.1"]),
         "usr/bin/b": hardened(needed=["libhidden.so.1"]),
         "usr/bin/c": hardened(needed=["libhidden.so.1"], run_path="$ORIGIN/../lib/own"),

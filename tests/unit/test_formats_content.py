@@ -15,7 +15,7 @@ import pytest
 from builder.errors import Code, ColvertError
 from builder.formats import packer
 from builder.formats.archive import Member, gzip, sparse_tar, tar
-from builder.formats.chunk import MemoryChunk
+from builder.formats.chunk import Made, MemoryChunk
 from builder.formats.content import (
     Content,
     Packed,
@@ -130,7 +130,7 @@ def test_a_range_is_laid_over_and_the_rest_stays() -> None:
 
 def test_gzip_of_texts_and_chunks(tmp_path: Path, disk: Path) -> None:
     found = packed(tmp_path, disk)
-    pieces = [b"before", *found.chunks.values(), b"", b"after" * 50_000]
+    pieces: list[bytes | Made] = [b"before", *found.chunks.values(), b"", b"after" * 50_000]
     made = b"".join(gzip(pieces))
     assert python_gzip.decompress(made) == b"".join(map(plain, pieces))
     assert len(made) < 600_000

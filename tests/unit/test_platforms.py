@@ -85,7 +85,7 @@ def members(name: str, data: bytes) -> Iterator[str]:
 def test_outputs_are_the_golden_ones(name: str, tmp_path: Path) -> None:
     out = make(name, tmp_path)
     assert sorted(path.name for path in out.iterdir()) == sorted(PLATFORMS[name].files(context()))
-    parts = []
+    parts: list[str] = []
     for path in sorted(out.iterdir()):
         size = path.stat().st_size
         parts += shown(path.name, path.read_bytes() if size < 1 << 30 else None, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,8 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
 
 
 def test_files_that_are_missing_cut_or_changed_are_refused(tmp_path: Path) -> None:
-    for number, change in enumerate((Path.unlink, _cut, _change)):
+    changes: tuple[Callable[[Path], None], ...] = (Path.unlink, _cut, _change)
+    for number, change in enumerate(changes):
         place = write(tmp_path / str(number), "1.9.0")
         path = place / index("1.9.0").parts.verity.whole.name
         change(path)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from builder.cli.sign import cli
 from builder.errors import Code, ColvertError
-from builder.formats.hashtree import check_tree
+from builder.formats.hashtree import BLOCK, check_tree
 from builder.formats.verity import signature_partition
 from builder.release import authenticode
 from builder.release.pkcs7 import merge, sign_content, signers
@@ -21,7 +21,7 @@ from builder.release.request import read_signatures
 from builder.release.signers import open_signer
 from builder.release.trust import read_certificate, root_hash
 from tests.conftest import ROOT
-from tests.unit.signing import BLOCK, Project, hash_tree, make, private, program, write_keys
+from tests.unit.signing import Project, hash_tree, make, private, program, write_keys
 
 ALLOWED = {"asn1crypto", "cryptography", "click", "pydantic", "yaml"}
 # what those bring themselves
