@@ -12,13 +12,26 @@
 
 enum { TRIES = 3 };
 
+/* While what runs is on trial, a version that was found good is all there is to come back to. */
+static bool may_go(const struct machine *machine, struct problem *p) {
+	const struct entry *running = machine_running(machine);
+	for (size_t i = 0; running->left >= 0 && i < machine->count; i++) {
+		const struct entry *other = &machine->entries[i];
+		if (other->left < 0 && strcmp(other->version, machine->version) != 0)
+			return fail(p, "not-proved", "Version %s was not found good yet, and version %s in the other slot is the way "
+			            "back. Wait for `systemctl is-system-running --wait`; after a rollback: `colvert-update cancel`.",
+			            machine->version, other->version);
+	}
+	return true;
+}
+
 /* All that can be known before anything is touched. */
 static bool check_room(const struct machine *machine, const struct release *release, struct problem *p) {
 	if (strcmp(release->version, machine->version) == 0)
 		return fail(p, "older", "Version %s runs already.", release->version);
 	if (!machine_running(machine))
 		return fail(p, "disk", "The running version %s has no boot entry on the ESP to come back to.", machine->version);
-	return slot_fits(machine, release, p) &&
+	return may_go(machine, p) && slot_fits(machine, release, p) &&
 	       esp_room(machine->esp, machine->image_id, machine->version, release->parts[PART_UKI].size, p);
 }
 

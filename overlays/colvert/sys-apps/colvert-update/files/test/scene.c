@@ -47,6 +47,35 @@ bool scene_has(const struct scene *scene, const char *name) {
 
 static int no_dots(const struct dirent *one) { return strcmp(one->d_name, ".") != 0 && strcmp(one->d_name, "..") != 0; }
 
+bool scene_holds(const struct scene *scene, const char *name, const struct blob *data) {
+	const struct blob *have = scene_get(scene, name);
+	return have->size >= data->size && memcmp(have->data, data->data, data->size) == 0;
+}
+
+bool scene_untouched(const struct scene *scene, const char *name, size_t size) {
+	const struct blob *have = scene_get(scene, name);
+	for (size_t i = 0; i < have->size; i++)
+		if (have->data[i] != (char)0xa5)
+			return false;
+	return have->size == size;
+}
+
+bool scene_signed(const struct scene *scene, const char *name, const struct blob *signature) {
+	const struct blob *have = scene_get(scene, name);
+	size_t size = signature ? signature->size : 0;
+	for (size_t i = size; i < have->size; i++)
+		if (have->data[i])
+			return false;
+	return have->size == MIB && memcmp(have->data, size ? signature->data : "", size) == 0;
+}
+
+void scene_move(const struct scene *scene, const char *from, const char *to) {
+	char old[256], new[256];
+	path_of(scene, from, old);
+	path_of(scene, to, new);
+	CHECK(rename(old, new) == 0);
+}
+
 const char *scene_entries(const struct scene *scene) {
 	static char all[2048];
 	char path[256];
@@ -203,16 +232,14 @@ static int remove_one(const char *path, const struct stat *info, int type, struc
 void scene_done(struct scene *scene) { CHECK(nftw(scene->place, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0); }
 
 void scene_boot(const struct scene *scene, const struct image *image) {
-	char from[256], to[256], name[80];
+	char from[80], to[80];
 	say_running(scene, image);
 	/* the slot is where the image is */
 	bool second = memcmp(scene_get(scene, "dev/vda6")->data, image->usr.data, image->usr.size) == 0;
 	make_sys(scene, second ? 6 : 3);
-	snprintf(name, sizeof name, "esp/EFI/Linux/colvert_%s+3.efi", image->version);
-	path_of(scene, name, from);
-	snprintf(name, sizeof name, "esp/EFI/Linux/colvert_%s.efi", image->version);
-	path_of(scene, name, to);
-	CHECK(rename(from, to) == 0);
+	snprintf(from, sizeof from, "esp/EFI/Linux/colvert_%s+3.efi", image->version);
+	snprintf(to, sizeof to, "esp/EFI/Linux/colvert_%s.efi", image->version);
+	scene_move(scene, from, to);
 }
 
 /* a release */

@@ -36,6 +36,13 @@ void scene_put(const struct scene *scene, const char *name, const void *data, si
 /* The file's bytes; one file at a time. */
 const struct blob *scene_get(const struct scene *scene, const char *name);
 bool scene_has(const struct scene *scene, const char *name);
+/* The file begins with these bytes. */
+bool scene_holds(const struct scene *scene, const char *name, const struct blob *data);
+/* It is as scene_make left it. */
+bool scene_untouched(const struct scene *scene, const char *name, size_t size);
+/* The signature that an index names, then zeros; or nothing but zeros. */
+bool scene_signed(const struct scene *scene, const char *name, const struct blob *signature);
+void scene_move(const struct scene *scene, const char *from, const char *to);
 /* The names in the ESP's directory, sorted, with a space behind each. */
 const char *scene_entries(const struct scene *scene);
 /* What a boot of `image` makes of the scene: it runs, its entry was blessed. */

@@ -68,38 +68,16 @@ static bool try_install(struct server *server, struct problem *p) {
 	return good;
 }
 
-static bool holds(const char *name, const struct blob *data) {
-	const struct blob *have = scene_get(&scene, name);
-	return have->size >= data->size && memcmp(have->data, data->data, data->size) == 0;
-}
-
-static bool untouched(const char *name, size_t size) {
-	const struct blob *have = scene_get(&scene, name);
-	for (size_t i = 0; i < have->size; i++)
-		if (have->data[i] != (char)0xa5)
-			return false;
-	return have->size == size;
-}
-
-/* The signature that an index names, then zeros; or nothing but zeros. */
-static bool signed_by(const char *name, const struct blob *signature) {
-	const struct blob *have = scene_get(&scene, name);
-	size_t size = signature ? signature->size : 0;
-	for (size_t i = size; i < have->size; i++)
-		if (have->data[i])
-			return false;
-	return have->size == MIB && memcmp(have->data, size ? signature->data : "", size) == 0;
-}
-
 /* Whatever happened: what runs is as it was, and nothing else than the cold slot was written. */
 static void check_safe(void) {
 	const struct blob *disk;
 	char rest[SLOT_USR];
-	CHECK(holds("dev/vda3", &one.usr) && holds("dev/vda4", &one.verity));
+	CHECK(scene_holds(&scene, "dev/vda3", &one.usr) && scene_holds(&scene, "dev/vda4", &one.verity));
 	memset(rest, 0xa5, sizeof rest);
 	CHECK(memcmp(scene_get(&scene, "dev/vda3")->data + USR_SIZE, rest, SLOT_USR - USR_SIZE) == 0);
-	CHECK(untouched("dev/vda1", 4 * MIB) && untouched("dev/vda2", MIB) && untouched("dev/vda5", MIB));
-	CHECK(untouched("dev/vda9", MIB) && untouched("dev/vda10", 4 * MIB));
+	CHECK(scene_untouched(&scene, "dev/vda1", 4 * MIB) && scene_untouched(&scene, "dev/vda2", MIB));
+	CHECK(scene_untouched(&scene, "dev/vda5", MIB));
+	CHECK(scene_untouched(&scene, "dev/vda9", MIB) && scene_untouched(&scene, "dev/vda10", 4 * MIB));
 	disk = scene_get(&scene, "dev/vda");
 	for (size_t i = MIB; i < disk->size - MIB; i++)
 		CHECK(disk->data[i] == (char)0xa5);
@@ -119,14 +97,14 @@ static void check_entries(const struct image *image) {
 		const struct entry *entry = &machine.entries[i];
 		const struct image *its = strcmp(entry->version, "1") == 0 ? &one : image;
 		snprintf(path, sizeof path, "esp/EFI/Linux/%s", entry->name);
-		CHECK(strcmp(entry->version, its->version) == 0 && holds(path, &its->uki) &&
+		CHECK(strcmp(entry->version, its->version) == 0 && scene_holds(&scene, path, &its->uki) &&
 		      scene_get(&scene, path)->size == its->uki.size);
 	}
 	/* a slot that can be found by its root hash is whole, too */
 	if (machine.cold.version[0]) {
 		CHECK(strcmp(machine.cold.version, image->version) == 0 && strcmp(machine.cold.root_hash, image->root_hash) == 0);
-		CHECK(holds("dev/vda6", &image->usr) && holds("dev/vda7", &image->verity));
-		CHECK(signed_by("dev/vda8", &image->signature));
+		CHECK(scene_holds(&scene, "dev/vda6", &image->usr) && scene_holds(&scene, "dev/vda7", &image->verity));
+		CHECK(scene_signed(&scene, "dev/vda8", &image->signature));
 	} else {
 		CHECK(machine.count == 1);
 	}
@@ -189,10 +167,10 @@ static void without_signature(void) {
 	other.release.parts[PART_SIGNATURE] = (struct part){0};
 	scene_make(&scene, &one);
 	CHECK(try_install(&server, &p));
-	CHECK(signed_by("dev/vda8", &two.signature));
+	CHECK(scene_signed(&scene, "dev/vda8", &two.signature));
 	CHECK(try_install(&other, &p));
 	check_safe();
-	CHECK(holds("dev/vda6", &three.usr) && signed_by("dev/vda8", NULL));
+	CHECK(scene_holds(&scene, "dev/vda6", &three.usr) && scene_signed(&scene, "dev/vda8", NULL));
 	CHECK(!other.asked[PART_SIGNATURE][WHOLE] && !other.asked[PART_SIGNATURE][DELTA]);
 	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_3+3.efi ");
 	scene_done(&scene);
@@ -225,7 +203,7 @@ static void changed_uki(void) {
 	scene_make(&scene, &other);
 	CHECK(try_install(&server, &p));
 	CHECK(server.asked[PART_UKI][WHOLE] == 1 && server.asked[PART_UKI][DELTA] == 0 && server.asked[PART_USR][DELTA] == 1);
-	CHECK(holds("esp/EFI/Linux/colvert_2+3.efi", &two.uki));
+	CHECK(scene_holds(&scene, "esp/EFI/Linux/colvert_2+3.efi", &two.uki));
 	scene_done(&scene);
 	server_done(&server);
 	blob_done(&other.uki);
@@ -242,7 +220,7 @@ static void bad_everything(int part, int how) {
 	check_entries(&two);
 	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi ");
 	if (how == MISSING) {
-		CHECK(strcmp(p.code, "network") == 0 && untouched("dev/vda6", SLOT_USR));
+		CHECK(strcmp(p.code, "network") == 0 && scene_untouched(&scene, "dev/vda6", SLOT_USR));
 	}
 	/* and the next try finds nothing in its way */
 	server.how[part][WHOLE] = GOOD;
@@ -301,8 +279,9 @@ static void refused(const char *code, void (*change)(struct server *)) {
 	CHECK(blob_add(&before, disk->data, disk->size, disk->size));
 	CHECK(!try_install(&server, &p));
 	CHECK_TEXT(p.code, code);
-	CHECK(holds("dev/vda", &before) && untouched("dev/vda6", SLOT_USR) && untouched("dev/vda7", SLOT_VERITY));
-	CHECK(untouched("dev/vda8", MIB));
+	CHECK(scene_holds(&scene, "dev/vda", &before));
+	CHECK(scene_untouched(&scene, "dev/vda6", SLOT_USR) && scene_untouched(&scene, "dev/vda7", SLOT_VERITY));
+	CHECK(scene_untouched(&scene, "dev/vda8", MIB));
 	for (int part = 0; part < PARTS; part++)
 		CHECK(!server.asked[part][WHOLE] && !server.asked[part][DELTA]);
 	scene_done(&scene);
@@ -484,8 +463,8 @@ static void going_back(void) {
 	/* slot A again */
 	reinstall(&three, &two);
 	CHECK_TEXT(scene_entries(&scene), "colvert_2.efi colvert_3+3.efi ");
-	CHECK(holds("dev/vda3", &three.usr) && holds("dev/vda6", &two.usr));
-	CHECK(signed_by("dev/vda5", &three.signature) && signed_by("dev/vda8", &two.signature));
+	CHECK(scene_holds(&scene, "dev/vda3", &three.usr) && scene_holds(&scene, "dev/vda6", &two.usr));
+	CHECK(scene_signed(&scene, "dev/vda5", &three.signature) && scene_signed(&scene, "dev/vda8", &two.signature));
 	scene_done(&scene);
 }
 
@@ -530,6 +509,27 @@ static void going_back_after_a_cut(void) {
 	CHECK_TEXT(p.code, "disk");
 	CHECK(rollback(&now, &p));
 	CHECK(strstr(scene_get(&scene, "2/record.json")->data, "\"kind\": \"rolled-back\""));
+	scene_done(&scene);
+}
+
+static void on_trial(void) {
+	struct server server;
+	struct problem p;
+	scene_make(&scene, &one);
+	reinstall(&two, &one);
+	scene_boot(&scene, &two);
+	/* as the boot loader leaves it until the health check has ended */
+	scene_move(&scene, "esp/EFI/Linux/colvert_2.efi", "esp/EFI/Linux/colvert_2+2-1.efi");
+	server_make(&server, &three, &two);
+	CHECK(!try_install(&server, &p));
+	CHECK_TEXT(p.code, "not-proved");
+	CHECK_TEXT(scene_entries(&scene), "colvert_1.efi colvert_2+2-1.efi ");
+	CHECK(scene_holds(&scene, "dev/vda3", &one.usr));
+	/* nothing is lost where the other version is on trial too, or bad */
+	scene_move(&scene, "esp/EFI/Linux/colvert_1.efi", "esp/EFI/Linux/colvert_1+0-3.efi");
+	CHECK(try_install(&server, &p));
+	CHECK_TEXT(scene_entries(&scene), "colvert_2+2-1.efi colvert_3+3.efi ");
+	server_done(&server);
 	scene_done(&scene);
 }
 
@@ -597,6 +597,7 @@ int main(void) {
 	going_back();
 	rollback_needs_a_whole_slot();
 	going_back_after_a_cut();
+	on_trial();
 	taken_back();
 	an_older_one();
 	no_jump_with_secure_boot();
