@@ -1,11 +1,13 @@
-"""Booted: a machine of a boot test that runs, and the way into it."""
+"""Booted: a machine of a boot test that runs, the way into it, and the place where its disk was made."""
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import Guest
@@ -16,6 +18,19 @@ from builder.machine.qemu import MachineSpec
 BOOT_SECONDS = 2 * LOGIN_SECONDS
 SETTLE_SECONDS = 600.0
 LOGIN = r"(?m)^\S+ login:"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The host, and a directory that its tools reach, where disks are made."""
+
+    host: Host
+    directory: Path
+
+    def folder(self) -> Path:
+        made = Path(tempfile.mkdtemp(dir=self.directory))
+        made.chmod(0o755)
+        return made
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +24,8 @@ from builder.machine.files import Host, machine
 from builder.machine.guest import Guest
 from builder.machine.probe import LOGIN_SECONDS, Running, boot
 from builder.machine.qemu import Forward, MachineSpec
+from tests.booted import Place
+from tests.build.places import open_place
 from tests.releases import Variant
 from tests.slots import Disk, Release
 
@@ -136,18 +136,11 @@ LONG = (SUPERBLOCK, RARE, EMPTY, HANG, FROZEN, TRUNCATED, UNIT)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Both versions, and where disks of them are made."""
+class Versions(Place):
+    """Both versions."""
 
     one: Release
     two: Release
-    host: Host
-    directory: Path
-
-    def folder(self) -> Path:
-        made = Path(tempfile.mkdtemp(dir=self.directory))
-        made.chmod(0o755)
-        return made
 
     def disk(self, case: Case) -> Path:
         work, sdk = self.folder(), self.host.sdk
@@ -170,13 +163,11 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Versions]:
     request.getfixturevalue("packages")
-    directory = Path(tempfile.mkdtemp(prefix="colvert-fallback-", dir="/var/tmp"))
-    directory.chmod(0o755)
-    one, two = (Release.of(Variant(version, PROPS).image(directory)) for version in ("1", "2"))
-    yield Place(one, two, host, directory)
-    shutil.rmtree(directory)
+    with open_place() as directory:
+        one, two = (Release.of(Variant(version, PROPS).image(directory)) for version in ("1", "2"))
+        yield Versions(host, directory, one, two)
 
 
 @dataclass
@@ -233,7 +224,7 @@ def _started(disk: Path, host: Host) -> Iterator[Booted]:
         yield Booted(running, running.guest(host.key()))
 
 
-def _comes_back(case: Case, place: Place) -> None:
+def _comes_back(case: Case, place: Versions) -> None:
     with _started(place.disk(case), place.host) as booted:
         # two resets where the kernel panics and the firmware needs another one are no attempt more
         booted.wait_resets(case.attempts, case.bound * case.attempts)
@@ -268,17 +259,17 @@ def _explained(case: Case, booted: Booted) -> None:
 
 
 @pytest.mark.parametrize("case", SAMPLE, ids=lambda case: case.name.replace(" ", "-"))
-def test_comes_back(case: Case, place: Place) -> None:
+def test_comes_back(case: Case, place: Versions) -> None:
     _comes_back(case, place)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", LONG, ids=lambda case: case.name.replace(" ", "-"))
-def test_comes_back_long(case: Case, place: Place) -> None:
+def test_comes_back_long(case: Case, place: Versions) -> None:
     _comes_back(case, place)
 
 
-def test_a_good_version_is_blessed(place: Place) -> None:
+def test_a_good_version_is_blessed(place: Versions) -> None:
     work, sdk = place.folder(), place.host.sdk
     esp = {
         "EFI/Linux/colvert_1.efi": place.one.make_uki(work / "one.efi", sdk),
@@ -298,7 +289,7 @@ def test_a_good_version_is_blessed(place: Place) -> None:
 
 
 @pytest.mark.long
-def test_kexec_started_versions_are_blessed_too(place: Place) -> None:
+def test_kexec_started_versions_are_blessed_too(place: Versions) -> None:
     """The loader stands in for the kexec: what counts is what the command line says."""
     work, sdk = place.folder(), place.host.sdk
     words = ("colvert.entry=colvert_2+1-2.efi", "systemd.mask=systemd-bless-boot.service")
@@ -316,7 +307,7 @@ def test_kexec_started_versions_are_blessed_too(place: Place) -> None:
 
 
 @pytest.mark.long
-def test_the_network_that_was_there_is_asked_for(place: Place) -> None:
+def test_the_network_that_was_there_is_asked_for(place: Versions) -> None:
     """Version 2 has a network, is found good, and is left for a version 1 that has none."""
     work, sdk = place.folder(), place.host.sdk
     esp = {
@@ -345,7 +336,7 @@ def test_the_network_that_was_there_is_asked_for(place: Place) -> None:
 
 
 @pytest.mark.long
-def test_without_its_entry_a_version_is_never_started(place: Place) -> None:
+def test_without_its_entry_a_version_is_never_started(place: Versions) -> None:
     work, sdk = place.folder(), place.host.sdk
     esp = {"EFI/Linux/colvert_1.efi": place.one.make_uki(work / "one.efi", sdk)}
     disk = Disk(place.one, place.two, esp).make(work / "disk.raw", sdk)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import shutil
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +23,8 @@ from builder.machine.qemu import Firmware, Forward, MachineSpec
 from builder.release.authenticode import digest_program
 from builder.release.project_keys import ProjectKeys, create, utc_now
 from builder.release.rotation import revoke, rotate
-from tests.booted import BOOT_SECONDS, Booted, let_in, up
+from tests.booted import BOOT_SECONDS, Booted, Place, let_in, up
+from tests.build.places import open_place
 from tests.releases import Variant
 from tests.signed import (
     SECURE_CODE,
@@ -53,19 +53,12 @@ SECTION = "<8sIIII"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A release, the project's keys and somebody else's, and where disks are made."""
+class Signers(Place):
+    """A release, the project's keys and somebody else's."""
 
     release: Release
     keys: ProjectKeys
     foreign: ProjectKeys
-    host: Host
-    directory: Path
-
-    def folder(self) -> Path:
-        made = Path(tempfile.mkdtemp(dir=self.directory))
-        made.chmod(0o755)
-        return made
 
     def uki(self, words: tuple[str, ...] = ()) -> Path:
         """An unsigned UKI."""
@@ -92,14 +85,12 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Signers]:
     request.getfixturevalue("packages")
-    directory = Path(tempfile.mkdtemp(prefix="colvert-secure-", dir="/var/tmp"))
-    directory.chmod(0o755)
-    release = Release.of(Variant("1").image(directory))
-    keys, foreign = (create(directory / name, name, utc_now()) for name in ("ours", "foreign"))
-    yield Place(release, keys, foreign, host, directory)
-    shutil.rmtree(directory)
+    with open_place() as directory:
+        release = Release.of(Variant("1").image(directory))
+        keys, foreign = (create(directory / name, name, utc_now()) for name in ("ours", "foreign"))
+        yield Signers(host, directory, release, keys, foreign)
 
 
 def enforcing(booted: Booted) -> bool:
@@ -111,7 +102,7 @@ def enforcing(booted: Booted) -> bool:
     return content[4:] == b"\x01"
 
 
-def refused(place: Place, disk: Path, pattern: str, keys: ProjectKeys | None = None) -> None:
+def refused(place: Signers, disk: Path, pattern: str, keys: ProjectKeys | None = None) -> None:
     """Nothing of that disk starts, and the console says why."""
     with machine(place.spec(disk, keys), place.host) as made, boot(made) as running:
         running.wait_for(pattern, REFUSED_SECONDS)
@@ -138,7 +129,7 @@ def tampered(program: Path, name: bytes) -> Path:
     return program
 
 
-def test_what_is_signed_boots(place: Place) -> None:
+def test_what_is_signed_boots(place: Signers) -> None:
     spec = place.spec(place.disk(place.signed(place.uki())))
     with up(spec, place.host) as booted:
         assert enforcing(booted)
@@ -149,19 +140,19 @@ def test_what_is_signed_boots(place: Place) -> None:
         booted.healthy()
 
 
-def unsigned(place: Place) -> Path:
+def unsigned(place: Signers) -> Path:
     return place.uki()
 
 
-def by_somebody_else(place: Place) -> Path:
+def by_somebody_else(place: Signers) -> Path:
     return place.signed(place.uki(), place.foreign)
 
 
-def tampered_kernel(place: Place) -> Path:
+def tampered_kernel(place: Signers) -> Path:
     return tampered(place.signed(place.uki()), b".linux")
 
 
-def tampered_command_line(place: Place) -> Path:
+def tampered_command_line(place: Signers) -> Path:
     return tampered(place.signed(place.uki()), b".cmdline")
 
 
@@ -169,17 +160,17 @@ LOADER_SAYS = r"Error loading \\EFI\\Linux\\colvert_1\.efi: (Access denied|Secur
 
 
 @pytest.mark.parametrize("make", [unsigned, by_somebody_else, tampered_kernel, tampered_command_line])
-def test_a_uki_is_refused(place: Place, make: Callable[[Place], Path]) -> None:
+def test_a_uki_is_refused(place: Signers, make: Callable[[Signers], Path]) -> None:
     refused(place, place.disk(make(place)), LOADER_SAYS)
 
 
-def test_an_unsigned_loader_is_refused(place: Place) -> None:
+def test_an_unsigned_loader_is_refused(place: Signers) -> None:
     disk = place.disk(place.signed(place.uki()), loader=loader_of(place.release))
     refused(place, disk, r"BdsDxe: failed to load Boot0001 .*: Access Denied")
 
 
 @pytest.mark.parametrize("what", ["program", "certificate"])
-def test_what_is_revoked_is_refused(place: Place, what: str) -> None:
+def test_what_is_revoked_is_refused(place: Signers, what: str) -> None:
     keys = ProjectKeys(Path(shutil.copytree(place.keys.directory, place.folder() / "keys")))
     uki = place.signed(place.uki(("colvert.test=old",)))
     disk = place.disk(uki)
@@ -193,7 +184,7 @@ def test_what_is_revoked_is_refused(place: Place, what: str) -> None:
 
 
 @pytest.mark.long
-def test_only_the_revoked_uki_is_refused(place: Place) -> None:
+def test_only_the_revoked_uki_is_refused(place: Signers) -> None:
     """The control: with the same entry in dbx a newer UKI boots."""
     keys = ProjectKeys(Path(shutil.copytree(place.keys.directory, place.folder() / "keys")))
     old = place.signed(place.uki(("colvert.test=old",)))
@@ -204,7 +195,7 @@ def test_only_the_revoked_uki_is_refused(place: Place) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("secure", [True, False])
-def test_smbios_adds_words_only_without_secure_boot(place: Place, secure: bool) -> None:
+def test_smbios_adds_words_only_without_secure_boot(place: Signers, secure: bool) -> None:
     spec = place.spec(place.disk(place.signed(place.uki())))
     spec = spec if secure else replace(spec, firmware=Firmware())
     with up(replace(spec, oem_strings=(f"{STUB_EXTRA}{BY_SMBIOS}",)), place.host) as booted:
@@ -214,7 +205,7 @@ def test_smbios_adds_words_only_without_secure_boot(place: Place, secure: bool) 
 
 @pytest.mark.long
 @pytest.mark.parametrize("secure", [True, False])
-def test_the_esp_adds_words_only_without_secure_boot(place: Place, secure: bool) -> None:
+def test_the_esp_adds_words_only_without_secure_boot(place: Signers, secure: bool) -> None:
     """By an entry of the loader with options of its own, and by an addon that nobody has signed."""
     folder = place.folder()
     entry, conf = folder / "z.conf", folder / "loader.conf"
@@ -239,7 +230,7 @@ def test_the_esp_adds_words_only_without_secure_boot(place: Place, secure: bool)
 
 
 @pytest.mark.long
-def test_a_machine_without_keys_enrols_them_at_first_boot(place: Place) -> None:
+def test_a_machine_without_keys_enrols_them_at_first_boot(place: Signers) -> None:
     disk = place.disk(place.signed(place.uki()), keys=place.keys.enrolment())
     setup_mode = Firmware(SECURE_CODE, None, secure_boot=True)
     with machine(replace(place.spec(disk), firmware=setup_mode), place.host) as made, boot(made) as running:
@@ -261,7 +252,7 @@ def take(booted: Booted, name: str, auth: Path) -> bool:
 
 
 @pytest.mark.long
-def test_a_running_machine_takes_what_its_own_keys_have_signed(place: Place) -> None:
+def test_a_running_machine_takes_what_its_own_keys_have_signed(place: Signers) -> None:
     """A db with a second certificate, then a dbx that has the machine's own UKI in it."""
     ours, theirs = (
         ProjectKeys(Path(shutil.copytree(keys.directory, place.folder() / "keys")))
@@ -285,7 +276,7 @@ def test_a_running_machine_takes_what_its_own_keys_have_signed(place: Place) -> 
         assert "Linux version" not in booted.running.console.text(position)
 
 
-def with_signature(place: Place, keys: ProjectKeys) -> Place:
+def with_signature(place: Signers, keys: ProjectKeys) -> Signers:
     """The same release, whose command line has the kernel check the root hash's signature."""
     signature = base64.b64encode(sign_root_hash(place.release.root_hash, keys, "db")).decode()
     options = f"{VERITY},root-hash-signature=base64:{signature}"
@@ -295,7 +286,7 @@ def with_signature(place: Place, keys: ProjectKeys) -> Place:
 
 
 @pytest.mark.long
-def test_the_kernel_checks_the_root_hashs_signature(place: Place) -> None:
+def test_the_kernel_checks_the_root_hashs_signature(place: Signers) -> None:
     ours = with_signature(place, place.keys)
     with up(ours.spec(ours.disk(ours.signed(ours.uki()))), place.host) as booted:
         assert "root_hash_sig_key_desc" in booted.ask("dmsetup table usr")
@@ -303,7 +294,7 @@ def test_the_kernel_checks_the_root_hashs_signature(place: Place) -> None:
 
 
 @pytest.mark.long
-def test_the_kernel_refuses_a_root_hash_that_somebody_else_signed(place: Place) -> None:
+def test_the_kernel_refuses_a_root_hash_that_somebody_else_signed(place: Signers) -> None:
     theirs = with_signature(place, place.foreign)
     spec = theirs.spec(theirs.disk(theirs.signed(theirs.uki())))
     with machine(spec, place.host) as made, boot(made) as running:
