@@ -31,6 +31,14 @@ src_prepare() {
 		config-top.h || die
 }
 
+src_prepare() {
+	colvert-autotools_src_prepare
+	# The builtins to load at run time are examples. Some do not link in our way of building, make goes on
+	# all the same, and what is installed by then depends on the number of jobs.
+	sed -i -e '/^	-( cd $(LOADABLES_DIR) /d' Makefile.in || die
+	! grep -q '^	-( cd $(LOADABLES_DIR)' Makefile.in || die
+}
+
 src_configure() {
 	# configure runs nothing in cross mode and then takes the answers of the oldest Unix
 	# it knows. These are the ones that a native run on this C library has otherwise.
@@ -56,9 +64,8 @@ src_install() {
 	colvert-autotools_src_install
 
 	dosym bash /usr/bin/sh
-	# The builtins to load at run time are examples, and bashbug wants a mailer.
+	# it wants a mailer
 	rm "${ED}"/usr/bin/bashbug || die
-	find "${ED}"/usr/lib/bash -type f ! -name 'loadables.h' ! -name 'Makefile*' -delete || die
 
 	insinto /etc
 	doins "${FILESDIR}"/profile
