@@ -288,6 +288,8 @@ def test_the_machine_is_well_after_all_of_it(client: Client) -> None:
     assert client.booted.running.problems() == ()
 
 
+# test_fallback.py has one attempt of it in every run
+@pytest.mark.long
 def test_a_release_that_is_not_healthy_is_left_by_itself(client: Client, releases: Releases) -> None:
     booted = client.booted
     releases.offer("4")

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -335,15 +336,20 @@ def mtools(bank: Bank, disk: Path, *words: str) -> None:
     )  # fmt: skip
 
 
+def rare(words: tuple[str, ...], why: str) -> Any:
+    """A disk is copied and read for each: a sample runs every time."""
+    return pytest.param(words, why, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
         # an entry that systemd-boot would show: no .efi in its name
         (("mcopy", "EVIL", "::/loader/evil.conf"), "'loader/evil.conf' is no file of the release"),
-        (("mcopy", "EVIL", "::/EFI/Linux/zz.efi"), "efi/linux/zz.efi is not the release's"),
-        (("mcopy", "-o", "EVIL", "::/loader/loader.conf"), "loader/loader.conf is not the release's"),
+        rare(("mcopy", "EVIL", "::/EFI/Linux/zz.efi"), "efi/linux/zz.efi is not the release's"),
+        rare(("mcopy", "-o", "EVIL", "::/loader/loader.conf"), "loader/loader.conf is not the release's"),
         (("mdel", "::/EFI/BOOT/BOOTX64.EFI"), "efi/boot/bootx64.efi is missing"),
-        (("mdeltree", "::/EFI/Linux"), "the UKI is missing"),
+        rare(("mdeltree", "::/EFI/Linux"), "the UKI is missing"),
     ],
 )  # fmt: skip
 def test_the_files_of_the_esp(words: tuple[str, ...], why: str, bank: Bank) -> None:
