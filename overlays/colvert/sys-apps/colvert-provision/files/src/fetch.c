@@ -17,7 +17,7 @@
 #include "platform.h"
 #include "vmware.h"
 
-enum { SECONDS = 60, OEM_KEYS_MAX = KEYS_MAX, APPEAR_STEPS = 50, APPEAR_STEP_MS = 100 };
+enum { SECONDS = 60, OEM_KEYS_MAX = KEYS_MAX, APPEAR_STEPS = 100, APPEAR_STEP_MS = 100 };
 
 #define STATE "var/lib/colvert/provision/instance-id"
 #define DRIVE "run/configdrive"
@@ -28,11 +28,15 @@ struct settings {
 	int dir;
 };
 
-/* A file system that is on its way: its device is there, and `path` of it not yet. */
+static bool exists(const struct settings *settings, const char *path) {
+	return faccessat(settings->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A file system that is on its way: its device is there or may still come, and `path` of it not yet. udev has
+ * been told of every disk before this program starts, but on a slow machine it is not done with them. */
 static void wait_for(const struct settings *settings, const char *device, const char *path) {
 	for (int i = 0; i < APPEAR_STEPS; i++) {
-		if (faccessat(settings->dir, path, F_OK, 0) == 0 ||
-		    faccessat(settings->dir, device, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		if (exists(settings, path) || (!exists(settings, device) && !exists(settings, "run/udev/queue")))
 			return;
 		nanosleep(&(struct timespec){0, APPEAR_STEP_MS * 1000000L}, NULL);
 	}
