@@ -43,8 +43,7 @@ class SignerMachine:
         self, script: str, *words: str, env: Mapping[str, str] | None = None, check: bool = True
     ) -> Result:
         """Run a bash script; it sees its home and the few rooms of the checkout, and no network."""
-        binds = [Bind(self.home, HOME, writable=True)]
-        binds += [Bind(CHECKOUT / "builder" / name, f"/opt/colvert/builder/{name}") for name in ROOMS]
+        binds = (Bind(self.home, HOME, writable=True), Bind(self._rooms(), "/opt/colvert/builder"))
         inner = {
             "HOME": HOME,
             "PYTHONPATH": "/opt/colvert:/opt/site",
@@ -56,8 +55,18 @@ class SignerMachine:
         prelude = 'set -euo pipefail; colvert-sign() { python3 -m builder.cli.sign "$@"; }\n'
         argv = ["bash", "-c", prelude + script, "bash", *words]
         # what is bound below /opt has to have places there
-        box = Sandbox(self.root, tuple(binds), tmpfs=("/opt/colvert",))
+        box = Sandbox(self.root, binds, tmpfs=("/opt/colvert",))
         return run(argv, sandbox=box, env=inner, cwd=HOME, check=check, timeout=300.0)
+
+    def _rooms(self) -> Path:
+        """A copy that the machine's user reaches: the checkout may be below a closed directory."""
+        rooms = self.home.with_name(f"{self.home.name}.builder")
+        if not rooms.exists():
+            rooms.mkdir()
+            names = [str(CHECKOUT / "builder" / name) for name in ROOMS]
+            run(["cp", "-r", *names, rooms])
+            run(["chmod", "-R", "a+rX", rooms])
+        return rooms
 
 
 def ensure_signer(home: Home) -> Path:
