@@ -227,6 +227,8 @@ def test_the_package_is_the_kernel_and_nothing_else(modules: Path) -> None:
     assert not release or modules.name in release
 
 
+# tests/unit/test_kernel_config.py has the check itself in every run
+@pytest.mark.long
 def test_an_option_without_effect_fails_the_build(session: Session, tmp_path: Path) -> None:
     fragment = tmp_path / "90-typing-error.config"
     fragment.write_text("CONFIG_NO_SUCH_OPTION=y\n# CONFIG_EPOLL is not set\nCONFIG_NVME_TARGET_LOOP=y\n")
