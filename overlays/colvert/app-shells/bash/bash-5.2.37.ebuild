@@ -29,10 +29,7 @@ src_prepare() {
 		-e 's|^/\* #define SYS_BASH_LOGOUT .*|#define SYS_BASH_LOGOUT "/etc/bash/bash_logout"|' \
 		-e 's|^/\* #define SSH_SOURCE_BASHRC \*/|#define SSH_SOURCE_BASHRC|' \
 		config-top.h || die
-}
 
-src_prepare() {
-	colvert-autotools_src_prepare
 	# The builtins to load at run time are examples. Some do not link in our way of building, make goes on
 	# all the same, and what is installed by then depends on the number of jobs.
 	sed -i -e '/^	-( cd $(LOADABLES_DIR) /d' Makefile.in || die
