@@ -1,9 +1,9 @@
 """Machine: gets a guest going again that emulation has left waiting, and tells where it stood.
 
-Once in a thousand boots or so, QEMU 10.0 without KVM has left a kernel waiting for its first read
-of the disk, silent and for good. Stopping all processors makes QEMU finish every request that is
-under way, and continuing them makes it look at every interrupt again; a guest that merely takes
-its time does not notice.
+QEMU 10.0 without KVM once left a kernel waiting for its first read of the disk, silent for the 14
+minutes that the test waited; why is not known. Stopping all processors makes QEMU finish every
+request that is under way, and continuing them makes it look at every interrupt again. Whether that
+would have helped is not proved; a guest that merely takes its time does not notice.
 """
 
 from __future__ import annotations
