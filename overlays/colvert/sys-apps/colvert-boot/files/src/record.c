@@ -146,7 +146,7 @@ bool record_write(const char *root, const struct entry *failed, const struct not
 		weigh(&all, left);
 	}
 	if (!all.news && record_known(root, failed->version))
-		return false;
+		return true;
 	gather_dumps(&all);
 	if (!all.best.kind[0]) {
 		print(all.best.kind, sizeof all.best.kind, "hang");
@@ -165,4 +165,17 @@ bool record_write(const char *root, const struct entry *failed, const struct not
 	say(LEVEL_WARNING, "Version %s failed in %d attempts and is not started any more (%s: %s).", failed->version,
 	    failed->done, all.best.kind, all.best.reason);
 	return true;
+}
+
+bool records_write(const char *root, DIR *names, const char *running, const struct note *left) {
+	/* what is left of a version that has attempts to go is not told yet; of one that is gone it never will be */
+	bool pending = false;
+	for (struct dirent *one; (one = readdir(names));) {
+		struct entry entry;
+		bool its = left && entry_parse(one->d_name, &entry) && strcmp(left->version, entry.version) == 0;
+		/* a disk that takes no record now may take one at the next boot */
+		bool told = has_failed(one->d_name, running, &entry) && record_write(root, &entry, its ? left : NULL);
+		pending = pending || (its && !told);
+	}
+	return !pending;
 }
