@@ -26,6 +26,27 @@ static void put(const char *name, const char *text) {
 	CHECK(write_text(AT_FDCWD, path, text));
 }
 
+/* Cut off after any of its steps, a recording goes on at the next boot; the last good boot is newer than all by then. */
+static void interrupted(void) {
+	struct entry entry;
+	struct note note = {.version = "4", .boot = "dd", .when = 4900};
+	char path[256];
+	CHECK(has_failed("colvert_4+0-3.efi", "1", &entry) && note_keep(root, &note));
+	put(LAST_GOOD, "version=1\nwhen=9000\nnetwork=routable\n");
+	put(FAILED_DIR "/4/pstore-5000.txt", "Kernel panic - not syncing: copied\n");
+	for (int round = 0; round < 2; round++) {
+		CHECK(note_keep(root, &note) && record_write(root, &entry, NULL));
+		CHECK(print(path, sizeof path, "%s" FAILED_DIR "/4/record.json", root));
+		CHECK(read_text(AT_FDCWD, path, record, sizeof record));
+		CHECK(strstr(record, "\"kind\": \"panic\", \"reason\": \"copied\", \"when\": 5000"));
+		CHECK(!notes_any(root, "4"));
+	}
+	/* it was installed again, and failed again */
+	note.when = 6000;
+	CHECK(note_keep(root, &note) && record_write(root, &entry, NULL));
+	CHECK(read_text(AT_FDCWD, path, record, sizeof record) && strstr(record, "\"kind\": \"hang\""));
+}
+
 /* What was left in the firmware goes when it is told, and not before. */
 static void left_behind(void) {
 	struct note left = {.version = "3", .boot = "cc", .kind = "initrd", .when = 4000, .reason = "no disk"};
@@ -73,6 +94,9 @@ int main(void) {
 	CHECK(record_write(root, &entry, NULL) && read_record());
 	CHECK_TEXT(record, "told\n");
 
+	record_drop(root, "2");
+	CHECK(!read_record());
+
 	/* a dump that is older than the last good boot is somebody else's */
 	put(LAST_GOOD, "version=1\nwhen=1000\nnetwork=routable\n");
 	put(PSTORE_DIR "/0999/001/dmesg.txt", "Kernel panic - not syncing: old\n");
@@ -94,4 +118,5 @@ int main(void) {
 	record_drop(root, "2");
 	CHECK(!read_record());
 	left_behind();
+	interrupted();
 }
