@@ -135,20 +135,35 @@ UNIT = Case(
     r"This boot has failed \(health: units failed: broken\.service\)", 300,
     words=("systemd.wants=broken.service",), attempts=3, journal="broken.service: Failed", full=True,
 )  # fmt: skip
+
+
+def _drop_in(unit: str, text: str) -> str:
+    """A word of the command line that adds to a unit."""
+    coded = base64.b64encode(text.encode()).decode()
+    return f"systemd.set_credential_binary=systemd.unit-dropin.{unit}:{coded}"
+
+
 # the loader stands in for the kexec, and a minute and a half for the 14 minutes
-_SOONER = base64.b64encode(b"[Unit]\nJobTimeoutSec=90s\n").decode()
 STUCK = Case(
     "a start that hangs, by kexec", "health", "did not complete in time, it waits for: .*stuck.service",
     r"This boot has failed \(health: the boot did not complete in time", 300,
     words=(
         "colvert.entry=colvert_2+0-1.efi", "systemd.mask=systemd-bless-boot.service",
-        "systemd.wants=stuck.service",
-        f"systemd.set_credential_binary=systemd.unit-dropin.boot-complete.target:{_SOONER}",
+        "systemd.wants=stuck.service", _drop_in("boot-complete.target", "[Unit]\nJobTimeoutSec=90s\n"),
     ),
     journal="Starting stuck.service",
 )  # fmt: skip
+# what a disk that stops answering does to the script
+GIVE_UP = Case(
+    "a restart that hangs", "hang", "its boots left no word", "Rebooting immediately", 300,
+    words=(
+        "systemd.wants=broken.service",
+        _drop_in("colvert-give-up.service", "[Service]\nExecStart=\nExecStart=/usr/bin/sleep infinity\n"),
+    ),
+    journal="broken.service: Failed",
+)  # fmt: skip
 SAMPLE = (HEALTH, READ_AT_BOOT, PANIC)
-LONG = (SUPERBLOCK, RARE, EMPTY, HANG, FROZEN, TRUNCATED, STUCK, UNIT)
+LONG = (SUPERBLOCK, RARE, EMPTY, HANG, FROZEN, TRUNCATED, STUCK, GIVE_UP, UNIT)
 
 
 @dataclass(frozen=True)
