@@ -155,7 +155,7 @@ STUCK = Case(
 )  # fmt: skip
 # what a disk that stops answering does to the script
 GIVE_UP = Case(
-    "a restart that hangs", "hang", "its boots left no word", "Rebooting immediately", 300,
+    "a restart that hangs", "hang", "its boots left no word", "reboot: Restarting system", 300,
     words=(
         "systemd.wants=broken.service",
         _drop_in("colvert-give-up.service", "[Service]\nExecStart=\nExecStart=/usr/bin/sleep infinity\n"),
@@ -317,6 +317,22 @@ def test_a_good_version_is_blessed(place: Versions) -> None:
         assert booted.guest.attempt(f"ls {FAILED}/*").returncode != 0
         assert "network=routable" in booted.ask("cat /var/lib/colvert/boot/last-good").split()
         assert booted.ask("ls /var/lib/colvert/boot/notes") == ""
+
+
+@pytest.mark.long
+def test_with_two_bad_versions_it_stays_as_it_is(place: Versions) -> None:
+    """Nothing is left to try: the newest one runs for somebody to look at, and does not restart for ever."""
+    work, sdk = place.folder(), place.host.sdk
+    esp = {
+        "EFI/Linux/colvert_1+0-3.efi": place.one.make_uki(work / "one.efi", sdk),
+        "EFI/Linux/colvert_2+1.efi": place.two.make_uki(work / "two.efi", sdk, HEALTH.words),
+    }
+    disk = Disk(place.one, place.two, esp).make(work / "disk.raw", sdk)
+    with _started(disk, place.host) as booted:
+        booted.running.wait_for("Not restarting: no attempt and no other system is left", 2 * BOOT_SECONDS)
+        assert booted.version() == "2"
+        assert booted.running.resets() == 0, booted.running.told()
+        assert sorted(booted.entries()) == ["colvert_1+0-3.efi", "colvert_2+0-1.efi"]
 
 
 @pytest.mark.long
