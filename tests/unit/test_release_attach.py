@@ -14,6 +14,9 @@ import pytest
 
 from builder.errors import Code, ColvertError
 from builder.release.contents import FILE, paths
+from builder.release.pkcs7 import merge
+from builder.release.request import read_signatures, to_base64
+from builder.release.trust import root_hash
 from tests.unit.signing import NAMES, Project, make, private, write_keys
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
@@ -108,6 +111,19 @@ def test_truncated_signatures(name: str, tmp_path: Path) -> None:
         assert refused(project, path).code is Code.SIGNATURE_INVALID
     path.write_text(path.read_text()[:200])
     assert refused(project, path).code is Code.RELEASE_INVALID
+
+
+def test_a_signature_by_somebody_else_too(tmp_path: Path) -> None:
+    """Both are keys of the trust root, but a message is by the one that it is said to be by."""
+    project = make(tmp_path, names=("db", "verity", "verity-b", "release"))
+    path = project.sign("verity-b", as_name={"verity-b": "verity"})
+    write_keys(project.keys, ["verity-c"])
+    whole, item = json.loads(path.read_text()), project.request.items[-1]
+    other = project.sign("verity-c", out="c.json", as_name={"verity-c": "verity"})
+    parts = [read_signatures([one])[0].signatures[0].data for one in (path, other)]
+    whole["signatures"][0]["value"] = to_base64(merge(parts, root_hash(item.digest)))
+    path.write_text(json.dumps(whole))
+    assert "does not fit" in refused(project, path).what
 
 
 def test_a_damaged_signature(tmp_path: Path) -> None:

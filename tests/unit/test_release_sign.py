@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from asn1crypto import cms, x509
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from builder.cli.sign import cli
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, check_tree
 from builder.formats.verity import signature_partition
 from builder.release import authenticode
-from builder.release.pkcs7 import merge, sign_content, signers
+from builder.release.pkcs7 import Content, merge, sign_content, signers
 from builder.release.policy import read_policy
 from builder.release.request import read_signatures
 from builder.release.signers import open_signer
@@ -83,12 +85,11 @@ def test_programs_that_are_cut_off() -> None:
 
 
 def test_no_bit_of_a_signature_is_free(keys: Path) -> None:
-    """A changed message is refused or names nobody, but for the copy of the certificate and the like."""
+    """A changed message is refused or names nobody, wherever the bit is."""
     verity = read_certificate(keys / "verity.crt")
     content = root_hash("ab" * 32)
     whole = sign_content(content, verity, private("verity").sign)
-    tail = len(whole) - 256
-    for at in range(0, len(whole), 3):
+    for at in range(len(whole)):
         changed = bytearray(whole)
         changed[at] ^= 1 << at % 8
         try:
@@ -96,10 +97,47 @@ def test_no_bit_of_a_signature_is_free(keys: Path) -> None:
         except ColvertError as error:
             assert error.code is Code.SIGNATURE_INVALID
             continue
-        assert at < tail or found == []
+        assert found == [], at
     for size in range(0, len(whole), 5):
         with pytest.raises(ColvertError):
             signers(whole[:size], content, [verity])
+
+
+def forged(data: bytes, how: str, other: bytes) -> bytes:
+    """A PKCS#7 that is not as it was signed, though the one signature in it holds; openssl refuses most."""
+    whole = cms.ContentInfo.load(data)
+    inner = whole["content"]
+    [info] = inner["signer_infos"]
+    second = info.copy()
+    if how == "stripped":
+        del inner["certificates"]
+    elif how == "emptied":
+        inner["certificates"] = []
+    elif how == "replaced":
+        inner["certificates"] = [x509.Certificate.load(other)]
+    elif how == "one more":
+        inner["certificates"] = [*inner["certificates"], x509.Certificate.load(other)]
+    elif how == "unsigned":
+        info["unsigned_attrs"] = [{"type": "signing_time", "values": []}]
+    else:
+        second["signature"] = bytes(256)
+        if how == "bogus":
+            second["sid"].chosen["serial_number"] = 7
+        inner["signer_infos"] = [info, second]
+    return bytes(whole.dump(force=True))
+
+
+@pytest.mark.parametrize(
+    "how", ["stripped", "emptied", "replaced", "one more", "unsigned", "bogus", "second"]
+)
+@pytest.mark.parametrize("what", [root_hash("ab" * 32), authenticode.content("ab" * 32)])
+def test_a_message_that_others_may_refuse(what: Content, how: str, keys: Path) -> None:
+    db, other = (read_certificate(keys / f"{name}.crt") for name in ("db", "db-b"))
+    whole = sign_content(what, db, private("db").sign)
+    assert cms.ContentInfo.load(whole).copy().dump(force=True) == whole
+    data = forged(whole, how, other.public_bytes(Encoding.DER))
+    assert signers(whole, what, [db, other]) == [db]
+    assert signers(data, what, [db, other]) == []
 
 
 def test_several_signers_of_one_root_hash(keys: Path) -> None:
@@ -113,6 +151,8 @@ def test_several_signers_of_one_root_hash(keys: Path) -> None:
     assert both == merge(parts[::-1], content)
     assert merge(parts[:1], content) == parts[0]
     assert signers(both, content, found) == found
+    # somebody unknown has signed it too: who checks with these certificates alone refuses it
+    assert signers(both, content, found[:1]) == []
     assert signers(both, root_hash("cd" * 32), found) == []
 
 
