@@ -67,6 +67,9 @@ class State:
             return []
         if newer(last["version"], request.version):
             return [f"version {request.version} is older than {last['version']}, which was signed before"]
+        if request.version != last["version"]:
+            # machines take the two for one, and the record would forget what it knows of the other
+            return [f"version {request.version} is as new as {last['version']}, which was signed before"]
         return [
             f"{item.name}: version {request.version} was signed before with another digest"
             for item in items

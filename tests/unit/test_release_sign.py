@@ -230,6 +230,28 @@ def test_versions_grow(project: Project, tmp_path: Path) -> None:
     assert code == 2 and "signed before with another digest" in said
 
 
+def changed(project: Project, version: str, digest: str, name: str = "uki") -> Project:
+    """The request with another version and content."""
+    whole = json.loads((project.place / "request.json").read_text())
+    whole["version"], whole["items"][0]["digest"], whole["items"][0]["name"] = version, digest, name
+    (project.place / "request.json").write_text(json.dumps(whole))
+    return project
+
+
+def test_one_version_has_one_content(project: Project) -> None:
+    """Not under a name that is none, nor under a version that is another way to write the same."""
+    words = (*key(project, "db"), "--yes")
+    assert sign(project, *words)[0] == 0
+    code, said = sign(changed(project, "1.0.0", "ab" * 32, "uki2"), *words)
+    assert code == 2 and "uki, loader" in said
+    for other in ("1.00.0", "01.0.0", "1.0.00"):
+        code, said = sign(changed(project, other, "ab" * 32), *words)
+        assert code == 2 and "1.0.0, which was signed before" in said
+    code, said = sign(changed(project, "1.0.0", "ab" * 32), *words)
+    assert code == 2 and "signed before with another digest" in said
+    assert sign(changed(project, "1.0.1", "ab" * 32), *words)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("policy", "why"),
     [
