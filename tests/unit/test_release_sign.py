@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asn1crypto import cms, x509
@@ -16,10 +17,16 @@ from builder.cli.sign import cli
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, check_tree
 from builder.formats.verity import signature_partition
-from builder.release import authenticode
+from builder.pipeline.key import canonical, digest_bytes, digest_file
+from builder.release import authenticode, contents, provenance
+from builder.release import index as update_index
+from builder.release.attach import BootSignatures
+from builder.release.contents import PROVENANCE_TYPE, paths
+from builder.release.dsse import pae
 from builder.release.pkcs7 import Content, merge, sign_content, signers
 from builder.release.policy import read_policy
-from builder.release.request import read_signatures
+from builder.release.request import Request, read_signatures, to_base64
+from builder.release.rounds import Build
 from builder.release.signers import open_signer
 from builder.release.trust import read_certificate, root_hash
 from tests.conftest import ROOT
@@ -309,6 +316,106 @@ def test_an_index_of_another_release_is_not_signed(project: Project, tmp_path: P
     request.write_text(json.dumps(whole))
     code, said = sign(project, *key(project, "release"), "--yes")
     assert code == 2 and "the request of acme 2.0" in said
+
+
+STATEMENT = Path("provenance.payload.json")
+
+
+def second_round(project: Project, **said: Any) -> None:
+    """The release waits for its indexes, provenance among them."""
+
+    def assemble(build: Build, request: Request, signatures: BootSignatures) -> None:
+        project.assemble(build, request, signatures)
+        place = project.place
+        subjects = {name: digest_file(place / name) for name in paths(place) if name != str(STATEMENT)}
+        made = provenance.Build(
+            external={"settings": {"id": said.get("image_id", "acme")}},
+            internal={"version": said.get("version", "1.0.0")},
+            materials=(),
+            versions={},
+        )
+        (place / STATEMENT).write_bytes(provenance.make_statement(made, subjects | said.get("more", {})))
+
+    project.attach(project.sign("db", "verity"), assemble=assemble)
+
+
+def put(project: Project, name: str, payload_type: str, payload: bytes) -> None:
+    """Another payload into the request."""
+    whole = json.loads((project.place / "request.json").read_text())
+    [row] = [row for row in whole["items"] if row["name"] == name]
+    row["payload_type"], row["content"] = payload_type, to_base64(payload)
+    row["digest"] = digest_bytes(pae(payload_type, payload))
+    (project.place / "request.json").write_text(json.dumps(whole))
+
+
+def test_provenance_of_the_release_is_signed(project: Project) -> None:
+    second_round(project)
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 0 and "provenance (dsse)" in said
+    assert project.attach(project.place.parent / "made.json").missing == ()
+    assert project.verify().errors == []
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"version": "0.9.0"}, "it is of acme 0.9.0"),
+        ({"image_id": "other"}, "it is of other 1.0.0"),
+        (
+            {"more": {"qemu/acme.qcow2": "ab" * 32}},
+            "it is of files that are not the release index's: 'qemu/acme.qcow2'",
+        ),
+        (
+            {"more": {"qemu/\x1b[2J": "ab" * 32}},
+            "it is of files that are not the release index's: 'qemu/\\x1b[2J'",
+        ),
+        ({"more": {"update/index.payload.json": "ab" * 32}}, "it is of files"),
+    ],
+)
+def test_provenance_of_something_else_is_not_signed(said: dict[str, Any], why: str, project: Project) -> None:
+    second_round(project, **said)
+    code, told = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and f"provenance: {why}" in told
+
+
+@pytest.mark.parametrize("name", ["update-index", "release-index", "provenance"])
+@pytest.mark.parametrize("payload_type", [PROVENANCE_TYPE, update_index.PAYLOAD_TYPE, contents.PAYLOAD_TYPE])
+def test_a_name_has_one_kind_of_content(name: str, payload_type: str, project: Project) -> None:
+    """A key that signs update indexes alone signs nothing else under that name."""
+    second_round(project)
+    (project.keys / "policy.yaml").write_text(
+        f"keys: {{release: {{items: [{name}]}}, db: {{}}, verity: {{}}}}\n"
+    )
+    held = {item.payload_type: item.payload for item in project.request.items}
+    whole = json.loads((project.place / "request.json").read_text())
+    whole["items"] = [row for row in whole["items"] if row["name"] == name]
+    (project.place / "request.json").write_text(json.dumps(whole))
+    for payload in (held[payload_type], b"0123456789"):
+        fits = whole["items"][0]["payload_type"] == payload_type and payload != b"0123456789"
+        put(project, name, payload_type, payload)
+        code, said = sign(project, *key(project, "release"), "--yes")
+        assert code == (0 if fits else 2), said
+        assert fits or f"{name}: it holds" in said or (f"{name}: " in said and ": no " in said)
+
+
+@pytest.mark.parametrize("what", ["architecture", "root_hash", "channel"])
+def test_an_update_index_that_is_not_the_release_s(what: str, project: Project) -> None:
+    second_round(project)
+    item = next(item for item in project.request.items if item.name == "update-index")
+    value = json.loads(item.payload)
+    value[what] = "ab" * 32 if what == "root_hash" else "aarch64"
+    put(project, item.name, item.payload_type, canonical(value))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and "update-index: it is another one than the release index names" in said
+    index = next(item for item in project.request.items if item.name == "release-index")
+    listed = json.loads(index.payload)
+    for row in listed["envelopes"]:
+        if row["path"].startswith("update/"):
+            row["sha256"] = digest_bytes(canonical(value))
+    put(project, index.name, index.payload_type, canonical(listed))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert ("update-index: its architecture or root hash" in said) == (what != "channel")
+    assert code == 2
 
 
 def test_an_encrypted_key(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
