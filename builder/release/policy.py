@@ -15,13 +15,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from builder.errors import Code, ColvertError, Location, raise_all
-from builder.manifest.marks import Items, Scalar, Source, Table, Value, compose, decode
+from builder.manifest.marks import MAX_BYTES, Items, Scalar, Source, Table, Value, compose, decode
 from builder.manifest.problems import Loc, Problems, explain
 from builder.pipeline.lock import held
 from builder.release.order import newer
-from builder.release.request import Item, Kind, Request
+from builder.release.request import Item, Kind, Request, read_some
 
 FILE = "policy.yaml"
+# some hundred bytes for each image
+MAX_STATE = 8 << 20
 
 
 class _Part(BaseModel):
@@ -95,7 +97,7 @@ def read_policy(path: Path) -> Policy:
     problems = Problems()
     problems.file(str(path))
     source = Source(str(path), path.parent)
-    text = decode(path.read_bytes(), source, problems)
+    text = decode(read_some(path, MAX_BYTES), source, problems)
     tree = compose(text, source, problems) if text is not None else None
     problems.raise_any()
     plain = _plain(tree) if tree is not None else {}
@@ -110,13 +112,16 @@ def read_policy(path: Path) -> Policy:
 def read_state(path: Path) -> State:
     """The state that a policy keeps; it may not be there yet."""
     try:
-        images = json.loads(path.read_text())
+        data = read_some(path, MAX_STATE)
+        if len(data) > MAX_STATE:
+            raise ValueError("too large")
+        images = json.loads(data)
         assert all(
             isinstance(one["version"], str) and isinstance(one["items"], dict) for one in images.values()
         )
     except FileNotFoundError:
         return State(path)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         what = "the record of what was signed is damaged"
         raise ColvertError(Code.POLICY, what, where=Location(str(path))) from error
     return State(path, images)

@@ -172,16 +172,17 @@ def parse_signatures(data: bytes, where: Path) -> Signatures:
 
 
 def read_request(path: Path) -> Request:
-    return parse_request(_read(path), path)
+    return parse_request(read_some(path, MAX_SIZE), path)
 
 
 def read_signatures(paths: Sequence[Path]) -> list[Signatures]:
-    return [parse_signatures(_read(path), path) for path in paths]
+    return [parse_signatures(read_some(path, MAX_SIZE), path) for path in paths]
 
 
-def _read(path: Path) -> bytes:
+def read_some(path: Path, size: int) -> bytes:
+    """A file, or one byte more than it may have."""
     with path.open("rb") as stream:
-        return stream.read(MAX_SIZE + 1)
+        return stream.read(size + 1)
 
 
 def _parse(model: type[File], data: bytes, what: str, where: Path) -> File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,23 +99,22 @@ def shown(request: Request, items: Sequence[Item]) -> Iterator[str]:
         yield f"    {item.context}"
         yield f"    sha256 {item.digest}"
         if item.kind is Kind.DSSE:
-            yield from (f"    {line}" for line in _inside(item, request))
+            yield from (f"    {line}" for line in _inside(item))
 
 
-def _inside(item: Item, request: Request) -> Iterator[str]:
-    """What an envelope's content says of itself; what contradicts the request is refused."""
+def _inside(item: Item) -> Iterator[str]:
+    """What an envelope's content, which was checked before, says of itself."""
     yield f"{item.payload_type}, {len(item.payload)} bytes"
-    try:
-        content = json.loads(item.payload)
-    except ValueError:
-        return
-    if not isinstance(content, dict):
-        return
-    for name, value in sorted(content.items()):
+    for name, value in sorted(json.loads(item.payload).items()):
         if isinstance(value, str | int):
-            yield f"{name}: {ascii(value)[:90]}"
+            yield f"{_word(name)}: {ascii(value)[:90]}"
         elif isinstance(value, list):
-            yield f"{name}: {len(value)}"
+            yield f"{_word(name)}: {len(value)}"
+
+
+def _word(name: str) -> str:
+    """A key as it is where it is a plain word; else so that it looks like nothing else."""
+    return name if re.fullmatch("[A-Za-z_]{1,30}", name) else _told(name)
 
 
 def check_content(request: Request, items: Sequence[Item], policy: Policy) -> None:
@@ -150,6 +150,9 @@ def _check_content(request: Request, item: Item, policy: Policy, release: Conten
         made = parse_index(item.payload, where)
     else:
         made = parse_statement(item.payload, where)
+    # a key that is there twice is another value to another parser
+    if not isinstance(made, Statement) and made.payload() != item.payload:
+        raise _invalid("it is not written as canonical JSON")
     if (made.image_id, made.version) != (request.image_id, request.version):
         raise _invalid(
             f"it is of {made.image_id} {made.version}, the request of {request.image_id} {request.version}"

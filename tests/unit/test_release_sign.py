@@ -418,6 +418,67 @@ def test_an_update_index_that_is_not_the_release_s(what: str, project: Project) 
     assert code == 2
 
 
+DEEP = b"[" * 200_000
+
+
+def test_what_is_shown_cannot_look_like_something_else(project: Project) -> None:
+    """A statement may have keys of its own; they are told as they are written."""
+    second_round(project)
+    item = project.request.items[1]
+    assert item.name == "provenance"
+    trick = {"\x1b[2K\rroot_hash": "ab" * 32, "version: '9.9.9'\n    x": 1, "name\u202e": [1]}
+    payload = json.dumps({**json.loads(item.payload), **trick}).encode()
+    release = json.loads(project.request.items[2].payload)
+    for row in release["envelopes"]:
+        if row["path"] == "provenance.json":
+            row["sha256"] = digest_bytes(payload)
+    put(project, "provenance", item.payload_type, payload)
+    put(project, "release-index", contents.PAYLOAD_TYPE, canonical(release))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 0 and said.isascii() and "\x1b" not in said and "\r" not in said
+    assert r"'\x1b[2K\rroot_hash': " in said and r"""\n    x": 1""" in said
+
+
+def test_a_value_that_is_there_twice(project: Project) -> None:
+    """What is shown, and remembered, is what machines read."""
+    second_round(project)
+    for item in project.request.items[::2]:
+        put(project, item.name, item.payload_type, item.payload.replace(b"{", b'{"version":"9.9",', 1))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and said.count("not written as canonical JSON") == 2
+
+
+@pytest.mark.parametrize("payload", [DEEP, b'{"a":' * 200_000, b"1" * 200_000, b"\xff", b"{"])
+@pytest.mark.parametrize("name", ["update-index", "provenance", "release-index"])
+def test_content_that_no_parser_takes(name: str, payload: bytes, project: Project) -> None:
+    second_round(project)
+    put(
+        project, name, next(item.payload_type for item in project.request.items if item.name == name), payload
+    )
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and ": no " in said
+
+
+def test_files_that_no_parser_takes(project: Project) -> None:
+    """Nested too deep, too large, or with a key that a terminal would obey."""
+    request, policy, state = (project.place / "request.json", project.keys / "policy.yaml",
+                              project.keys / "signed.json")  # fmt: skip
+    for path in (request, policy, state):
+        whole = path.read_bytes() if path.exists() else None
+        for data in (DEEP, b'{"a":' * 200_000, b" " * (9 << 20), b'{"\\u001b[2J": 1}', b"\xff\xfe"):
+            path.write_bytes(data)
+            code, said = sign(project, *key(project, "db"), "--yes")
+            assert code == 2 and "error: " in said and "\x1b" not in said, (path, data[:9])
+        path.unlink() if whole is None else path.write_bytes(whole)
+    assert sign(project, *key(project, "db"), "--yes")[0] == 0
+    given = project.place.parent / "given.json"
+    for data in (DEEP, b" " * (9 << 20), b'{"\\u001b[2J": 1}'):
+        given.write_bytes(data)
+        with pytest.raises(ColvertError) as caught:
+            project.attach(given)
+        assert caught.value.code is Code.RELEASE_INVALID and "\x1b" not in str(caught.value)
+
+
 def test_an_encrypted_key(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
