@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from builder.errors import Code, ColvertError
+from builder.release.attach import BootSignatures
 from builder.release.contents import FILE, paths
 from builder.release.pkcs7 import merge
 from builder.release.request import read_signatures, to_base64
+from builder.release.rounds import begin, read_build
 from builder.release.trust import root_hash
 from tests.unit.signing import NAMES, Project, make, private, write_keys
 
@@ -165,6 +167,56 @@ def test_a_revoked_key(tmp_path: Path) -> None:
     project.attach(project.sign("release"))
     write_keys(project.keys / "revoked", ["verity", "release"], private_too=False)
     assert "revoked" in refused(project).what
+
+
+HOLDERS = ("db-a", "db-b", "verity", "release")
+
+
+def by(project: Project, name: str) -> Path:
+    return project.sign(name, out=f"{name}.json", as_name={name: name.partition("-")[0]})
+
+
+def test_a_key_is_revoked_before_the_others_sign(tmp_path: Path) -> None:
+    """What it signed is passed over, and the rest is enough."""
+    project = make(tmp_path, names=HOLDERS)
+    project.attach(by(project, "db-a"))
+    write_keys(project.keys / "revoked", ["db-a"], private_too=False)
+    first = project.attach().missing
+    assert "uki: 0 of 1" in first[0] and "revoked" in first[0]
+    assert project.attach(by(project, "verity")).missing == first[:2]
+    assert project.attach(by(project, "db-b")).request is not None
+    assert project.attach(by(project, "release")).missing == ()
+    assert project.verify().errors == []
+
+
+@pytest.mark.parametrize("gone", ["revoked", "removed"])
+def test_a_key_is_revoked_after_the_assembly(gone: str, tmp_path: Path) -> None:
+    """The boot has its signature; a new build has not, and takes the others' again."""
+    project = make(tmp_path, names=HOLDERS)
+    project.attach(by(project, "db-a"), by(project, "verity"))
+    if gone == "revoked":
+        write_keys(project.keys / "revoked", ["db-a"], private_too=False)
+    else:
+        (project.keys / "db-a.crt").unlink()
+    error = refused(project)
+    assert gone in error.what or "not in the trust root" in error.what
+    assert "build again" in error.hint
+    build = read_build(project.place)
+    project.assemble(build, project.request, BootSignatures())
+    assert begin(build, project.place, None) is not None
+    assert "uki: 0 of 1" in project.attach().missing[0]
+    assert project.attach(by(project, "db-b")).request is not None
+    assert project.attach(by(project, "release")).missing == ()
+    assert project.verify().errors == []
+
+
+def test_the_key_of_the_indexes_is_revoked(tmp_path: Path) -> None:
+    project = make(tmp_path).sign_all()
+    write_keys(project.keys, ["release-b"])
+    write_keys(project.keys / "revoked", ["release"], private_too=False)
+    assert "release-index: 0 of 1" in project.attach().missing[1]
+    assert project.attach(by(project, "release-b")).missing == ()
+    assert project.verify().errors == []
 
 
 def test_signatures_of_another_request(tmp_path: Path) -> None:
