@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.marks import MAX_BYTES, Items, Scalar, Source, Table, Value, compose, decode
@@ -26,6 +26,9 @@ FILE = "policy.yaml"
 MAX_STATE = 8 << 20
 
 
+Holder = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,8 +38,18 @@ class KeyRule(_Part):
 
     items: tuple[str, ...] = ()
     """Names of items; none: all that ask for this key."""
+    holders: Annotated[tuple[Holder, ...], Field(max_length=64)] = ()
+    """Who has a key of this name, one each: NAME-HOLDER in the trust root. None: NAME has one holder."""
     threshold: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many different keys of this name have to sign."""
+    """How many of the holders have to sign."""
+
+    @model_validator(mode="after")
+    def _enough_holders(self) -> KeyRule:
+        if len(set(self.holders)) != len(self.holders):
+            raise ValueError("a holder is there twice")
+        if self.threshold > max(1, len(self.holders)):
+            raise ValueError("the threshold is higher than the number of holders")
+        return self
 
 
 class Policy(_Part):
@@ -53,6 +66,9 @@ class Policy(_Part):
 
     def threshold(self, key: str) -> int:
         return self.keys[key].threshold if key in self.keys else 1
+
+    def holders(self, key: str) -> tuple[str, ...]:
+        return self.keys[key].holders if key in self.keys else ()
 
 
 @dataclass(frozen=True)

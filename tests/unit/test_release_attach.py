@@ -18,7 +18,7 @@ from builder.release.contents import FILE, paths
 from builder.release.pkcs7 import merge
 from builder.release.request import read_signatures, to_base64
 from builder.release.rounds import begin, read_build
-from builder.release.trust import root_hash
+from builder.release.trust import read_trust, root_hash
 from tests.unit.signing import NAMES, Project, make, private, write_keys
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
@@ -44,6 +44,16 @@ def refused(project: Project, *files: Path) -> ColvertError:
         name: data for name, data in before.items() if not name.endswith("/lock")
     }
     return caught.value
+
+
+def by(project: Project, name: str) -> Path:
+    return project.sign(name, out=f"{name}.json", as_name={name: name.partition("-")[0]})
+
+
+def write_policy(project: Project, **holders: str) -> None:
+    """A policy of all keys, with the holders of some."""
+    rows = [f"  {name}: {{holders: [{holders.get(name, '')}]}}\n" for name in NAMES]
+    (project.keys / "policy.yaml").write_text("keys:\n" + "".join(rows))
 
 
 def test_two_rounds_lead_to_a_signed_release(tmp_path: Path) -> None:
@@ -74,7 +84,8 @@ def test_signatures_come_in_any_order_and_more_than_once(tmp_path: Path) -> None
 def test_two_of_three_sign(tmp_path: Path) -> None:
     project = make(tmp_path, names=("db-a", "db-b", "db-c", "verity", "release-a", "release-b"))
     (project.keys / "policy.yaml").write_text(
-        "keys: {db: {threshold: 2}, release: {threshold: 2}, verity: {}}\n"
+        "keys: {db: {holders: [a, b, c], threshold: 2}, "
+        "release: {holders: [a, b], threshold: 2}, verity: {}}\n"
     )
     a = project.sign("db-a", out="a.json", as_name={"db-a": "db"})
     b = project.sign("db-c", out="b.json", as_name={"db-c": "db"})
@@ -88,15 +99,67 @@ def test_two_of_three_sign(tmp_path: Path) -> None:
     assert project.attach(first).missing == ()
     assert project.verify().errors == []
     (project.keys / "policy.yaml").write_text(
-        "keys: {db: {threshold: 3}, release: {threshold: 2}, verity: {}}\n"
+        "keys: {db: {holders: [a, b, c], threshold: 3}, "
+        "release: {holders: [a, b], threshold: 2}, verity: {}}\n"
     )
     assert project.broken() == {"boot/acme_1.0.0.efi", "boot/systemd-bootx64.efi"}
 
 
-def test_a_third_signer_after_the_assembly_is_too_late(tmp_path: Path) -> None:
-    project = make(tmp_path, names=("db", "db-b", "verity", "release"))
-    late = project.sign("db-b", out="late.json", as_name={"db-b": "db"})
+@pytest.mark.parametrize(
+    "rule",
+    ["{threshold: 2}", "{holders: [a], threshold: 2}", "{holders: [a, a], threshold: 2}", "{holders: [A]}"],
+)
+def test_a_threshold_without_so_many_holders(rule: str, tmp_path: Path) -> None:
+    project = make(tmp_path)
+    (project.keys / "policy.yaml").write_text(f"keys:\n  release: {rule}\n")
+    with pytest.raises(ColvertError, match=r"policy.yaml:2:"):
+        project.attach()
+
+
+def test_one_holder_counts_once(tmp_path: Path) -> None:
+    """Neither with the key that was replaced, nor with one that has another purpose."""
+    project = make(tmp_path, names=("db", "verity", "release", "release-a", "release-a2"))
+    (project.keys / "policy.yaml").write_text(
+        "keys: {db: {}, verity: {}, release: {holders: [a, b], threshold: 2}}\n"
+    )
     project.attach(project.sign("db", "verity"))
+    old = project.keys / f"release-{private('release').id[:16]}.pem"
+    (project.keys / "release.pem").rename(old)
+    assert project.attach(by(project, "release-a")).missing
+    for name in ("release", "release-a2"):
+        path = project.sign(name, out=f"{name}.json", as_name={name: "release"})
+        assert "another key than release" in refused(project, path).what
+    # the same key under two names, and two keys under one
+    write_keys(project.keys, ["release-a"])
+    (project.keys / "release-b.pem").write_bytes((project.keys / "release-a.pem").read_bytes())
+    assert project.attach(by(project, "release-a")).missing
+    write_keys(tmp_path / "more", ["release-b"])
+    with pytest.raises(ColvertError, match="two keys release-b"):
+        read_trust([project.keys, tmp_path / "more"])
+
+
+def test_a_name_that_begins_like_another(tmp_path: Path) -> None:
+    """What `keys rotate` leaves counts; a key of another name, or of somebody's making, does not."""
+    project = make(tmp_path)
+    project.attach(project.sign("db", "verity"))
+    write_keys(project.keys, ["release-staging"])
+    path = project.sign("release-staging", as_name={"release-staging": "release"})
+    assert "another key than release" in refused(project, path).what
+    staging = project.keys / "release-staging.pem"
+    staging.rename(project.keys / "release-0123456789abcdef.pem")
+    assert "another key than release" in refused(project, path).what
+    (project.keys / "release-0123456789abcdef.pem").rename(
+        project.keys / f"release-{private('release-staging').id[:16]}.pem"
+    )
+    assert project.attach(path).missing == ()
+    assert project.verify().errors == []
+
+
+def test_a_third_signer_after_the_assembly_is_too_late(tmp_path: Path) -> None:
+    project = make(tmp_path, names=("db-a", "db-b", "verity", "release"))
+    write_policy(project, db="a, b")
+    late = project.sign("db-b", out="late.json", as_name={"db-b": "db"})
+    project.attach(by(project, "db-a"), by(project, "verity"))
     assert "closed" in refused(project, late).what
 
 
@@ -118,6 +181,7 @@ def test_truncated_signatures(name: str, tmp_path: Path) -> None:
 def test_a_signature_by_somebody_else_too(tmp_path: Path) -> None:
     """Both are keys of the trust root, but a message is by the one that it is said to be by."""
     project = make(tmp_path, names=("db", "verity", "verity-b", "release"))
+    write_policy(project, verity="b, c")
     path = project.sign("verity-b", as_name={"verity-b": "verity"})
     write_keys(project.keys, ["verity-c"])
     whole, item = json.loads(path.read_text()), project.request.items[-1]
@@ -172,13 +236,10 @@ def test_a_revoked_key(tmp_path: Path) -> None:
 HOLDERS = ("db-a", "db-b", "verity", "release")
 
 
-def by(project: Project, name: str) -> Path:
-    return project.sign(name, out=f"{name}.json", as_name={name: name.partition("-")[0]})
-
-
 def test_a_key_is_revoked_before_the_others_sign(tmp_path: Path) -> None:
     """What it signed is passed over, and the rest is enough."""
     project = make(tmp_path, names=HOLDERS)
+    write_policy(project, db="a, b")
     project.attach(by(project, "db-a"))
     write_keys(project.keys / "revoked", ["db-a"], private_too=False)
     first = project.attach().missing
@@ -193,6 +254,7 @@ def test_a_key_is_revoked_before_the_others_sign(tmp_path: Path) -> None:
 def test_a_key_is_revoked_after_the_assembly(gone: str, tmp_path: Path) -> None:
     """The boot has its signature; a new build has not, and takes the others' again."""
     project = make(tmp_path, names=HOLDERS)
+    write_policy(project, db="a, b")
     project.attach(by(project, "db-a"), by(project, "verity"))
     if gone == "revoked":
         write_keys(project.keys / "revoked", ["db-a"], private_too=False)
@@ -213,6 +275,8 @@ def test_a_key_is_revoked_after_the_assembly(gone: str, tmp_path: Path) -> None:
 def test_the_key_of_the_indexes_is_revoked(tmp_path: Path) -> None:
     project = make(tmp_path).sign_all()
     write_keys(project.keys, ["release-b"])
+    (project.keys / "release.pem").unlink()
+    (project.keys / "release-b.pem").rename(project.keys / "release.pem")
     write_keys(project.keys / "revoked", ["release"], private_too=False)
     assert "release-index: 0 of 1" in project.attach().missing[1]
     assert project.attach(by(project, "release-b")).missing == ()
