@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from asn1crypto import cms, x509
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from builder.cli.attach import cli as attach_cli
 from builder.cli.sign import cli
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, check_tree
@@ -21,8 +23,8 @@ from builder.pipeline.key import canonical, digest_bytes, digest_file
 from builder.release import authenticode, contents, provenance
 from builder.release import index as update_index
 from builder.release.attach import BootSignatures
-from builder.release.contents import PROVENANCE_TYPE, paths
-from builder.release.dsse import pae
+from builder.release.contents import FILE, PROVENANCE_TYPE, paths
+from builder.release.dsse import pae, parse
 from builder.release.pkcs7 import Content, merge, sign_content, signers
 from builder.release.policy import read_policy
 from builder.release.request import Request, read_signatures, to_base64
@@ -416,6 +418,51 @@ def test_an_update_index_that_is_not_the_release_s(what: str, project: Project) 
     code, said = sign(project, *key(project, "release"), "--yes")
     assert ("update-index: its architecture or root hash" in said) == (what != "channel")
     assert code == 2
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a"), ("c", "a")])
+def test_two_people_of_three_sign(order: tuple[str, str], tmp_path: Path) -> None:
+    """Each where their own key is, by the commands; one of them is not enough, nor one of them twice."""
+    project = make(tmp_path, names=("db", "verity", "release-a", "release-b", "release-c"))
+    policy = project.keys / "policy.yaml"
+    policy.write_text("keys: {db: {}, verity: {}, release: {holders: [a, b, c], threshold: 2}}\n")
+    trust = tmp_path / "trust"
+    trust.mkdir()
+    for path in (*project.keys.glob("*.crt"), *project.keys.glob("*.pem"), policy):
+        shutil.copy(path, trust)
+
+    def answer(name: str) -> str:
+        home = tmp_path / name
+        home.mkdir()
+        for path in (project.place / "request.json", policy):
+            shutil.copy(path, home)
+        shutil.move(project.keys / f"release-{name}.key", home / "own.key")
+        words = [home / "request.json", "--policy", home / policy.name, "--key", f"release={home}/own.key"]
+        done = CliRunner().invoke(cli, [*map(str, words), "--yes", "--out", str(home / "made.json")])
+        assert done.exit_code == 0, done.output
+        return str(home / "made.json")
+
+    def attach(*files: str) -> str:
+        done = CliRunner().invoke(attach_cli, [str(project.place), *files, "--trust", str(trust), "--quiet"])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    project.attach(project.sign("db", "verity"))
+    first, second = (answer(name) for name in order)
+    for given in ((first,), (first, first), ()):
+        assert "release-index: 1 of 2 signatures by release" in attach(*given)
+        with pytest.raises(ColvertError, match="not signed"):
+            project.verify()
+    assert "signed" in attach(second)
+    assert project.verify().errors == []
+    envelope = parse((project.place / FILE).read_bytes())
+    ids = {private(f"release-{name}").public.id for name in order}
+    assert {one.keyid for one in envelope.signatures} == ids
+    # one of the two taken out again
+    left = envelope.model_copy(update={"signatures": envelope.signatures[:1]})
+    (project.place / FILE).write_bytes(left.to_bytes())
+    with pytest.raises(ColvertError, match="1 of 2"):
+        project.verify()
 
 
 DEEP = b"[" * 200_000
