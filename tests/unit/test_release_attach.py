@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from builder.errors import Code, ColvertError
 from builder.release.attach import BootSignatures
@@ -18,7 +19,7 @@ from builder.release.contents import FILE, paths
 from builder.release.pkcs7 import merge
 from builder.release.request import read_signatures, to_base64
 from builder.release.rounds import begin, read_build
-from builder.release.trust import read_trust, root_hash
+from builder.release.trust import read_certificate, read_trust, root_hash
 from tests.unit.signing import NAMES, Project, make, private, write_keys
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
@@ -153,6 +154,17 @@ def test_a_name_that_begins_like_another(tmp_path: Path) -> None:
     )
     assert project.attach(path).missing == ()
     assert project.verify().errors == []
+
+
+def test_a_certificate_that_was_replaced_still_counts(tmp_path: Path) -> None:
+    """Under the name that `keys rotate` gives it, which is of the certificate."""
+    keys = write_keys(tmp_path / "keys", ["db", "db-b"], private_too=False)
+    digest = read_certificate(keys / "db.crt").fingerprint(SHA256()).hex()
+    (keys / "db.crt").rename(keys / f"db-{digest[:16]}.crt")
+    (keys / "db-b.crt").rename(keys / "db.crt")
+    assert len(read_trust([keys]).certificates("db")) == 2
+    (keys / f"db-{digest[:16]}.crt").rename(keys / f"db-{digest[:15]}.crt")
+    assert len(read_trust([keys]).certificates("db")) == 1
 
 
 def test_a_third_signer_after_the_assembly_is_too_late(tmp_path: Path) -> None:
