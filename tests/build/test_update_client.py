@@ -176,6 +176,25 @@ def test_a_bad_configuration_is_told_and_not_guessed_at(machine: Machine, text: 
     assert "/etc/colvert/update.conf" in answer.report["message"]
 
 
+def test_a_bad_configuration_does_not_end_updates_silently(machine: Machine) -> None:
+    """Nobody reads what the timer's call says: `status` has to tell."""
+    assert machine.call("status").report["settings_error"] is None
+    machine.put("etc/colvert/update.conf", "# one\nREBOOT=perhaps\n")
+    told = machine.call("status")
+    assert (told.status, told.report["last_error"]) == (0, None)
+    assert "/etc/colvert/update.conf, line 2" in told.report["settings_error"]
+    # by hand it is told whoever asks, and is no check
+    assert machine.call("check").code == "usage"
+    assert not (machine.root / STATE / "state.json").exists()
+    assert machine.call("--automatic", "check").code == "usage"
+    assert machine.call("status").report["last_error"]["code"] == "usage"
+    # and a line that is corrected helps at the next look, not after a pause
+    assert machine.state()["errors"] == 0
+    # the version that runs is recorded all the same
+    assert machine.call("booted").code == "usage"
+    assert (machine.root / STATE / "defaults/1.0.1").exists()
+
+
 def test_a_release_is_downloaded_whole(
     machine: Machine, release: Published, key: Key, tmp_path: Path
 ) -> None:

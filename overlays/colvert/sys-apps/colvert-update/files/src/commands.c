@@ -43,12 +43,18 @@ static bool needs_slots(struct context *context) {
 	return context->live || fail(&context->end, "usage", "With --root there are no slots: this command needs a machine.");
 }
 
+/* Wrong words are for whoever said them; the timer's are right, so there it is a wrong line of the settings. */
+static bool is_for_state(const struct context *context) {
+	const char *code = context->end.code;
+	return strcmp(code, "busy") != 0 && strcmp(code, "no-source") != 0 &&
+	       (context->options.automatic || strcmp(code, "usage") != 0);
+}
+
 /* The state is told of a check by whoever may write it. */
 static bool noted(struct context *context, bool good, const char *found) {
 	struct state state;
 	struct problem ignored;
-	bool counts = good || (strcmp(context->end.code, "busy") != 0 && strcmp(context->end.code, "no-source") != 0 &&
-	                       strcmp(context->end.code, "usage") != 0);
+	bool counts = good || is_for_state(context);
 	if (geteuid() == 0 && counts) {
 		state_read(context->root, &state);
 		state_note(&state, good ? NULL : &context->end, found, (uint64_t)time(NULL));
@@ -311,11 +317,15 @@ bool command_booted(struct context *context) {
 	static const char *const timer[] = {"systemctl", "start", "--no-block", "colvert-update.timer", NULL};
 	struct facts facts;
 	struct settings settings;
-	if (!facts_read(context->root, NULL, &facts, &context->end) ||
-	    !defaults_record(context->root, facts.version, &context->end) ||
-	    !settings_read(context->root, &settings, &context->end))
-		return false;
-	if (context->live && settings.source[0])
+	struct problem wrong;
+	bool clear = settings_read(context->root, &settings, &wrong);
+	/* whatever else fails; and also where no source can be read: the state is told of that by the timer's call */
+	if (context->live && (!clear || settings.source[0]))
 		run(timer);
+	if (!facts_read(context->root, NULL, &facts, &context->end) ||
+	    !defaults_record(context->root, facts.version, &context->end))
+		return false;
+	if (!clear)
+		return fail(&context->end, wrong.code, "%s", wrong.text);
 	return done(context, "done", "The defaults of version %s are recorded.", facts.version);
 }
