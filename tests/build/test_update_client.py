@@ -370,6 +370,9 @@ def test_nobody_listens(machine: Machine) -> None:
         (lambda handler: handler.answer(416), "network"),
         (lambda handler: handler.answer(200, b"\x00" * 2000), "format"),
         (lambda handler: handler.answer(200, b"{" * 2_000_000), "format"),
+        # small enough, and hundreds of MiB once it is parsed
+        (lambda handler: handler.answer(200, _many("{}")), "format"),
+        (lambda handler: handler.answer(200, _many("0")), "format"),
     ],
 )
 def test_a_bad_index(machine: Machine, release: Published, key: Key, behave: Act, code: str) -> None:
@@ -377,6 +380,11 @@ def test_a_bad_index(machine: Machine, release: Published, key: Key, behave: Act
         answer = machine.check(server.url)
         assert (answer.code, answer.report.get("release")) == (code, None)
         assert answer.kib < 32 * 1024
+
+
+def _many(value: str) -> bytes:
+    """As many values as an envelope has room for."""
+    return f'{{"a":[{",".join([value] * (2**20 // len(value + ",") - 8))}]}}'.encode()
 
 
 # releases that are not for this machine
