@@ -64,6 +64,7 @@ class Answer:
     status: int
     report: dict[str, Any]
     kib: int
+    errors: str
 
     @property
     def code(self) -> str:
@@ -96,7 +97,8 @@ class Machine:
         report = json.loads(done.stdout)
         assert report["ok"] == (done.returncode == 0), report
         assert report["message"].isprintable()
-        return Answer(done.returncode, report, int(done.stderr.split()[-1]))
+        errors, _, kib = done.stderr.rstrip().rpartition("\n")
+        return Answer(done.returncode, report, int(kib), errors)
 
     def check(self, url: str, *words: str) -> Answer:
         return self.call("check", "--from", url, *words)
@@ -525,6 +527,19 @@ def test_the_timer_without_a_source_does_nothing(machine: Machine) -> None:
 def test_a_state_that_cannot_be_read_is_none(machine: Machine, text: str) -> None:
     machine.put(f"{STATE}/state.json", text)
     assert machine.call("status").report["errors"] == 0
+
+
+def test_a_state_that_cannot_be_written_changes_no_answer(
+    machine: Machine, release: Published, key: Key
+) -> None:
+    """Not even root writes below a file."""
+    machine.put(STATE, "")
+    with serve(release.signed(key)) as server:
+        good = machine.check(server.url)
+    bad = machine.check("http://127.0.0.1:9")
+    assert [(one.status, one.code) for one in (good, bad)] == [(0, "available"), (1, "network")]
+    for answer in (good, bad):
+        assert f"/{STATE}/state.json cannot be written: Not a directory." in answer.errors
 
 
 # defaults

@@ -50,16 +50,17 @@ static bool is_for_state(const struct context *context) {
 	       (context->options.automatic || strcmp(code, "usage") != 0);
 }
 
-/* The state is told of a check by whoever may write it. */
+/* The state is told of a check by whoever may write it. What was asked for is done or not, whether or not that can be
+ * noted: a release that is installed has not failed because a disk is full now. */
 static bool noted(struct context *context, bool good, const char *found) {
 	struct state state;
-	struct problem ignored;
-	bool counts = good || is_for_state(context);
-	if (geteuid() == 0 && counts) {
-		state_read(context->root, &state);
-		state_note(&state, good ? NULL : &context->end, found, (uint64_t)time(NULL));
-		state_write(context->root, &state, good ? &context->end : &ignored);
-	}
+	struct problem unwritten;
+	if (geteuid() != 0 || !(good || is_for_state(context)))
+		return good;
+	state_read(context->root, &state);
+	state_note(&state, good ? NULL : &context->end, found, (uint64_t)time(NULL));
+	if (!state_write(context->root, &state, &unwritten))
+		fprintf(stderr, "colvert-update: %s `status` will not know of this.\n", unwritten.text);
 	return good;
 }
 
