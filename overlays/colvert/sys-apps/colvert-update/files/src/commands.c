@@ -272,16 +272,27 @@ bool command_cancel(struct context *context) {
 	            "again: `systemctl stop colvert-update.timer` keeps it from that until the next boot.", machine.version);
 }
 
+/* Whether the policy is no longer the one that the window's call was planned by; then `context` says so. */
+static bool is_off(struct context *context, const struct settings *settings) {
+	if (settings->reboot == REBOOT_NEVER)
+		return done(context, "pending", "REBOOT= has become `never`: the next restart takes what is installed.");
+	if (settings->reboot == REBOOT_WINDOW && !restart_in_window(context, settings))
+		return done(context, "pending", "The window has become another one: the next check plans the restart for it.");
+	return false;
+}
+
 bool command_restart(struct context *context) {
 	AUTO(struct machine, machine_done) machine = {0};
 	struct settings settings;
-	if (!needs_slots(context) || !settings_read(context->root, &settings, &context->end))
+	if (!needs_slots(context))
 		return false;
 	AUTO_FD lock = lock_take(context->root, &context->end);
-	if (lock < 0 || !machine_read(&machine, &context->end))
+	if (lock < 0 || !settings_read(context->root, &settings, &context->end) || !machine_read(&machine, &context->end))
 		return false;
 	if (!pending(&machine))
 		return done(context, "running", "Nothing waits for a restart.");
+	if (context->options.automatic && is_off(context, &settings))
+		return true;
 	return restart_now(&machine, &settings, &context->end) && done(context, "pending", "Restarting.");
 }
 
