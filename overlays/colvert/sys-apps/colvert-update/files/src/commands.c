@@ -21,6 +21,9 @@
 
 #define DOWNLOAD UPDATE_STATE "/download"
 
+/* Seconds that a planned restart waits for another colvert-update. */
+enum { RESTART_PATIENCE = 10 * 60 };
+
 bool done(struct context *context, const char *code, const char *format, ...) {
 	va_list words;
 	context->end.code = code;
@@ -186,7 +189,7 @@ bool command_update(struct context *context) {
 		return true;
 	if (!needs_slots(context))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	AUTO_FD lock = lock_take(context->root, 0, &context->end);
 	return lock >= 0 && noted(context, update(context, &offered), offered.release.version);
 }
 
@@ -246,7 +249,7 @@ bool command_rollback(struct context *context) {
 	const char *what;
 	if (!needs_slots(context) || !settings_read(context->root, &settings, &context->end))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	AUTO_FD lock = lock_take(context->root, 0, &context->end);
 	if (lock < 0 || !machine_read(&machine, &context->end) || !rollback(&machine, &context->end) ||
 	    !machine_read(&after, &context->end))
 		return false;
@@ -261,7 +264,7 @@ bool command_cancel(struct context *context) {
 	AUTO(struct machine, machine_done) machine = {0};
 	if (!needs_slots(context))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	AUTO_FD lock = lock_take(context->root, 0, &context->end);
 	if (lock < 0 || !machine_read(&machine, &context->end))
 		return false;
 	prune(context->root, NULL);
@@ -286,7 +289,8 @@ bool command_restart(struct context *context) {
 	struct settings settings;
 	if (!needs_slots(context))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	/* the window comes once, and a look for a release at that moment takes seconds */
+	AUTO_FD lock = lock_take(context->root, context->options.automatic ? RESTART_PATIENCE : 0, &context->end);
 	if (lock < 0 || !settings_read(context->root, &settings, &context->end) || !machine_read(&machine, &context->end))
 		return false;
 	if (!pending(&machine))
