@@ -450,7 +450,8 @@ def test_a_release_that_is_not_healthy_is_left_by_itself(client: Client, release
 def test_a_full_boot_partition_takes_no_release_and_boots_what_it_has(client: Client) -> None:
     ask, older = client.booted.ask, ("update", "--version", "1", "--allow-older")
     # what is there of a version that is no way back would be made room of
-    ask("cd $(bootctl --print-esp-path); rm -f EFI/Linux/colvert_4*; cat /dev/zero > full || sync")
+    fill = "cd $(bootctl --print-esp-path); rm -f EFI/Linux/colvert_4*; cat /dev/zero > full || sync"
+    client.booted.guest.run(fill, timeout=SETTLE_SECONDS)
     before = client.disk()
     assert client.refused(*older) == "esp-full"
     assert client.disk() == before
