@@ -2,7 +2,7 @@
 
 Real releases of the default OS, a plain HTTP server on the host, one machine for all of it: its
 tests stand in the order in which things happen to it. What goes wrong on the way of the
-bytes is met by the client alone in `tests/build/test_update_client.py`; every way of coming
+bytes is met by the client alone in `tests/build/update_client`; every way of coming
 back from a bad release in `test_fallback.py`.
 """
 
@@ -20,9 +20,11 @@ from builder.machine.files import Host
 from builder.machine.qemu import Forward, MachineSpec
 from builder.release.dsse import parse
 from builder.release.keys import Signer
+from tests import updates
 from tests.boot.updates import Client, Index, Releases, changed, released
 from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, up
 from tests.releases import Variant
+from tests.server import Act, Handler
 
 pytestmark = pytest.mark.boot
 
@@ -40,6 +42,20 @@ WINDOW_LENGTH={seconds}s
 """
 WINDOW_AHEAD, WINDOW_SECONDS = 3600, 20
 RESTART = "colvert-update-restart"
+# what the update's own control group says while the update runs
+GROUP = "/run/colvert/group"
+LIMITS = {
+    "cpu.idle": "1",
+    "io.weight": "default 1",
+    "memory.high": f"{32 << 20}",
+    "memory.max": f"{128 << 20}",
+}
+TELL = f"""[Service]
+ExecStartPost=/bin/sh -c 'cat /proc/self/cgroup > {GROUP}; \
+    cd /sys/fs/cgroup/update.slice && grep -H "" {" ".join(LIMITS)} >> {GROUP}'
+"""
+# holds the lock until the planned restart has begun to wait for it
+HOLD = f"until systemctl --quiet is-active {RESTART}.service; do sleep 1; done; sleep 3"
 
 
 def _variant(version: str, **files: str) -> Variant:
@@ -94,6 +110,10 @@ def _too_large(index: Index) -> None:
     index["parts"]["usr"]["size"] = 3 << 30
 
 
+def _too_large_entry(index: Index) -> None:
+    index["parts"]["uki"]["size"] = 2 << 30
+
+
 def _set(**values: object) -> Callable[[Index], None]:
     return lambda index: index.update(values)
 
@@ -106,6 +126,7 @@ REFUSALS: Mapping[str, Callable[[Index], None]] = {
     "older": _older,
     "from-at-least": _set(from_at_least="1.5"),
     "slot-too-small": _too_large,
+    "esp-full": _too_large_entry,
     "format": _set(format=2),
 }
 
@@ -153,6 +174,52 @@ def test_what_failed_here_is_refused_unless_told_otherwise(client: Client, relea
     client.booted.ask(f"rm -r {place}")
 
 
+def _hang_up(handler: Handler) -> None:
+    """Announces the right length, and breaks off."""
+    handler.head(200, len(handler.data))
+
+
+FAULTS: Mapping[str, tuple[str, Act, str]] = {
+    "dropped": ("index.json", _hang_up, "network"),
+    "stalled": ("index.json", updates.slow, "network"),
+    "looping": (".zst", updates.loop, "network"),
+    "truncated": (".zst", updates.truncated, "format"),
+    "cut": (".zst", updates.cut, "format"),
+    "longer": (".zst", updates.longer, "format"),
+    "garbled": (".zst", updates.garbage, "format"),
+}
+# they are asked again, with pauses
+PATIENT_FAULTS: Mapping[str, tuple[str, Act, str]] = {
+    "dropped-file": (".zst", _hang_up, "network"),
+    "stalled-file": (".zst", updates.slow, "network"),
+}
+
+
+def _small(index: Index) -> None:
+    """Nothing but the deltas' bytes, so that nothing is large where everything goes wrong."""
+    for part in index["parts"].values():
+        deltas = [file for file in part["files"] if file["from"]]
+        part["files"] = [{**file, "from": None} for file in deltas[:1]] or part["files"]
+
+
+@pytest.mark.parametrize("faults", [FAULTS, pytest.param(PATIENT_FAULTS, marks=pytest.mark.long)])
+def test_a_server_that_fails_changes_nothing(
+    client: Client, releases: Releases, faults: Mapping[str, tuple[str, Act, str]]
+) -> None:
+    before, behave = client.disk(), releases.site.behave
+    url = releases.offer_at(next(iter(faults)), changed(releases.index("2"), _small))
+    client.booted.ask("echo STALL_SECONDS=2 >> /etc/colvert/update.conf")
+    told = {}
+    for name, (path, act, _) in faults.items():
+        behave[path] = act
+        told[name] = client.refused("update", "--from", url)
+        behave.clear()
+    client.booted.ask("sed -i /STALL/d /etc/colvert/update.conf")
+    assert told == {name: code for name, (_, _, code) in faults.items()}
+    assert client.disk() == before
+    # the same server, once it is well, is what the next test updates from
+
+
 def test_an_update_by_delta_is_small_and_leaves_the_running_slot_alone(
     client: Client, releases: Releases
 ) -> None:
@@ -172,24 +239,90 @@ def test_an_update_by_delta_is_small_and_leaves_the_running_slot_alone(
     assert [slot["version"] for slot in told["slots"]] == ["1", "2"]
 
 
-def test_the_timer_takes_a_release_and_the_window_restarts_the_machine(client: Client) -> None:
-    booted, ask = client.booted, client.booted.ask
-    client.done("cancel")
-    assert client.entries() == ["colvert_1.efi"]
-    start = int(ask("date +%s")) + WINDOW_AHEAD
+def _drop_in(client: Client, unit: str, text: str) -> None:
+    place = f"/run/systemd/system/{unit}.d"
+    client.booted.ask(f"mkdir -p {place}")
+    client.booted.guest.write(f"{place}/test.conf", text.encode())
+    client.booted.ask("systemctl daemon-reload")
+
+
+def _set_window(client: Client, start: int) -> None:
+    """REBOOT=window, and the window, in the machine's own settings."""
     calendar = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(start))
     window = WINDOW.format(start=calendar, seconds=WINDOW_SECONDS)
-    booted.guest.run("cat >> /etc/colvert/update.conf", stdin=window.encode())
-    ask("mkdir -p /run/systemd/system/colvert-update.timer.d")
-    booted.guest.write("/run/systemd/system/colvert-update.timer.d/soon.conf", SOON.encode())
-    # what starts the timer on each boot, now that there is a source
-    ask("systemctl daemon-reload; systemctl start colvert-update-booted.service")
+    client.booted.ask("sed -i '/REBOOT/d; /WINDOW/d' /etc/colvert/update.conf")
+    client.booted.guest.run("cat >> /etc/colvert/update.conf", stdin=window.encode())
+
+
+def _planned(client: Client) -> int:
+    """The moment of the restart that is planned; 0 where none is."""
+    when = f"systemctl show --property=NextElapseUSecRealtime --value {RESTART}.timer"
+    there = f"systemctl --quiet is-active {RESTART}.timer"
+    return int(client.booted.ask(f'if {there}; then date --date="$({when})" +%s; else echo 0; fi'))
+
+
+def test_a_wrong_line_of_the_settings_is_told_by_status(client: Client) -> None:
+    ask = client.booted.ask
+    client.done("cancel")
+    ask("echo REBOOT=perhaps >> /etc/colvert/update.conf")
+    _drop_in(client, "colvert-update.timer", SOON)
+    # what starts the timer on each boot, now that there is a source; and after the call of the timer
+    ask("systemctl start colvert-update-booted.service")
+    wait = "until grep -q usage /var/lib/colvert/update/state.json; do sleep 1; done"
+    client.booted.guest.run(wait, timeout=SETTLE_SECONDS)
+    told = client.done("status")
+    assert told["last_error"]["code"] == "usage"
+    assert "/etc/colvert/update.conf" in told["settings_error"]
+    ask("sed -i /REBOOT/d /etc/colvert/update.conf")
+    assert client.entries() == ["colvert_1.efi"]
+
+
+def test_the_timer_takes_a_release_and_plans_the_restart(client: Client) -> None:
+    booted, ask = client.booted, client.booted.ask
+    start = int(ask("date +%s")) + 24 * WINDOW_AHEAD
+    _set_window(client, start)
+    _drop_in(client, "colvert-update.service", TELL)
+    ask("systemctl restart colvert-update.timer")
     wait = f"until systemctl --quiet is-active {RESTART}.timer; do sleep 1; done"
     booted.guest.run(wait, timeout=SETTLE_SECONDS)
     assert client.entries() == ["colvert_1.efi", "colvert_2+3.efi"]
     assert client.done("status")["pending"] == "2"
-    planned = ask(f"systemctl show --property=NextElapseUSecRealtime --value {RESTART}.timer")
-    assert start <= int(ask(f"date --date='{planned}' +%s")) <= start + WINDOW_SECONDS, planned
+    assert start <= _planned(client) <= start + WINDOW_SECONDS
+    group, *limits = ask(f"until grep -qs memory.max {GROUP}; do sleep 1; done; cat {GROUP}").splitlines()
+    assert group == "0::/update.slice/colvert-update.service"
+    assert dict(line.split(":", 1) for line in limits) == LIMITS
+
+
+def test_a_planned_restart_follows_the_settings(client: Client) -> None:
+    ask = client.booted.ask
+    again = "systemctl start colvert-update.service"
+    before = _planned(client)
+    ask(again)
+    assert _planned(client) == before
+    # another window: not in the old one, and planned anew by the next check
+    start = int(ask("date +%s")) + 12 * WINDOW_AHEAD
+    _set_window(client, start)
+    assert client.done("--automatic", "restart")["code"] == "pending"
+    ask(again)
+    assert start <= _planned(client) <= start + WINDOW_SECONDS
+    ask("sed -i s/REBOOT=window/REBOOT=never/ /etc/colvert/update.conf")
+    assert client.done("--automatic", "restart")["code"] == "pending"
+    ask(again)
+    assert _planned(client) == 0
+    # what systemd does not take as a calendar is told
+    ask("sed -i 's/REBOOT=never/REBOOT=window/; s/START=.*/START=someday/' /etc/colvert/update.conf")
+    ask(again)
+    assert client.done("status")["last_error"]["code"] == "usage"
+
+
+def test_the_window_restarts_the_machine(client: Client) -> None:
+    booted, ask = client.booted, client.booted.ask
+    start = int(ask("date +%s")) + WINDOW_AHEAD
+    _set_window(client, start)
+    ask("systemctl start colvert-update.service")
+    assert start <= _planned(client) <= start + WINDOW_SECONDS
+    # another colvert-update is at work when the moment comes
+    ask(f"systemd-run --quiet flock /run/colvert/update.lock sh -c '{HOLD}'")
     # its clock, and the one that it has after the restart
     ask("systemctl stop systemd-timesyncd.service")
     booted.reboot(f"timedatectl set-time @{start - WINDOW_SECONDS}")
@@ -226,13 +359,15 @@ def test_etc_keeps_what_was_changed_and_takes_new_defaults(client: Client) -> No
 def test_a_directory_is_a_source_too_and_kexec_leaves_the_firmware_out(
     client: Client, releases: Releases
 ) -> None:
+    """As the timer's call, which restarts at once where it is told to."""
     booted = client.booted
     releases.offer("3", deltas=False)
-    booted.ask("mkdir /var/tmp/three")
-    client.done("download", "--into", "/var/tmp/three")
-    booted.ask("echo KEXEC=yes >> /etc/colvert/update.conf")
+    booted.ask("mkdir /var/lib/three")
+    client.done("download", "--into", "/var/lib/three")
+    now = b"SOURCE=/var/lib/three\nREBOOT=now\nKEXEC=yes\n"
+    booted.guest.run("cat >> /etc/colvert/update.conf", stdin=now)
     position, resets = booted.running.console.position(), booted.running.resets()
-    booted.guest.attempt("colvert-update update --from /var/tmp/three --reboot", timeout=SETTLE_SECONDS)
+    booted.guest.attempt("systemctl start colvert-update.service", timeout=SETTLE_SECONDS)
     booted.running.wait_for("kexec_core: Starting new kernel|Linux version", BOOT_SECONDS, after=position)
     booted.back(position)
     booted.healthy()
@@ -244,7 +379,7 @@ def test_a_directory_is_a_source_too_and_kexec_leaves_the_firmware_out(
 
 
 def test_going_back_by_hand_lasts(client: Client, releases: Releases) -> None:
-    client.booted.ask("sed -i /KEXEC/d /etc/colvert/update.conf")
+    client.booted.ask("sed -i '/KEXEC/d; /REBOOT/d; /three/d' /etc/colvert/update.conf")
     client.booted.reboot("colvert-update rollback --reboot")
     client.booted.healthy()
     assert client.version() == "2"
@@ -309,3 +444,29 @@ def test_a_release_that_is_not_healthy_is_left_by_itself(client: Client, release
     assert "I am tired" in booted.ask("cat /var/lib/colvert/failed/4/journal-*.txt")
     assert client.refused("update") == "failed-before"
     assert booted.running.console.problems(after=position) == ()
+
+
+@pytest.mark.long
+def test_a_full_boot_partition_takes_no_release_and_boots_what_it_has(client: Client) -> None:
+    ask, older = client.booted.ask, ("update", "--version", "1", "--allow-older")
+    # what is there of a version that is no way back would be made room of
+    fill = "cd $(bootctl --print-esp-path); rm -f EFI/Linux/colvert_4*; cat /dev/zero > full || sync"
+    client.booted.guest.run(fill, timeout=SETTLE_SECONDS)
+    before = client.disk()
+    assert client.refused(*older) == "esp-full"
+    assert client.disk() == before
+    client.booted.reboot()
+    client.booted.healthy()
+    assert (client.version(), client.entries()) == ("2", ["colvert_2.efi"])
+    ask("rm $(bootctl --print-esp-path)/full")
+
+
+@pytest.mark.long
+def test_an_older_release_is_installed_and_boots(client: Client) -> None:
+    assert client.refused("update", "--version", "1") == "older"
+    assert client.done("update", "--version", "1", "--allow-older")["code"] == "pending"
+    assert client.entries() == ["colvert_1+3.efi", "colvert_2+0.efi"]
+    client.booted.reboot()
+    client.booted.healthy()
+    assert (client.version(), client.entries()) == ("1", ["colvert_1.efi", "colvert_2+0.efi"])
+    assert client.booted.ask("cat /usr/share/colvert-test/version") == "1"

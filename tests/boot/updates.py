@@ -104,7 +104,7 @@ class Client:
         """The code with which a command refuses."""
         told = self.call(*words)
         assert not told["ok"]
-        assert told["status"] == (1 if told["code"] in ("network", "disk", "space") else 2)
+        assert told["status"] == (1 if told["code"] in ("network", "disk", "space", "esp-full") else 2)
         return str(told["code"])
 
     def version(self) -> str:

@@ -21,6 +21,9 @@
 
 #define DOWNLOAD UPDATE_STATE "/download"
 
+/* Seconds that a planned restart waits for another colvert-update. */
+enum { RESTART_PATIENCE = 10 * 60 };
+
 bool done(struct context *context, const char *code, const char *format, ...) {
 	va_list words;
 	context->end.code = code;
@@ -43,17 +46,24 @@ static bool needs_slots(struct context *context) {
 	return context->live || fail(&context->end, "usage", "With --root there are no slots: this command needs a machine.");
 }
 
-/* The state is told of a check by whoever may write it. */
+/* Wrong words are for whoever said them; the timer's are right, so there it is a wrong line of the settings. */
+static bool is_for_state(const struct context *context) {
+	const char *code = context->end.code;
+	return strcmp(code, "busy") != 0 && strcmp(code, "no-source") != 0 &&
+	       (context->options.automatic || strcmp(code, "usage") != 0);
+}
+
+/* The state is told of a check by whoever may write it. What was asked for is done or not, whether or not that can be
+ * noted: a release that is installed has not failed because a disk is full now. */
 static bool noted(struct context *context, bool good, const char *found) {
 	struct state state;
-	struct problem ignored;
-	bool counts = good || (strcmp(context->end.code, "busy") != 0 && strcmp(context->end.code, "no-source") != 0 &&
-	                       strcmp(context->end.code, "usage") != 0);
-	if (geteuid() == 0 && counts) {
-		state_read(context->root, &state);
-		state_note(&state, good ? NULL : &context->end, found, (uint64_t)time(NULL));
-		state_write(context->root, &state, good ? &context->end : &ignored);
-	}
+	struct problem unwritten;
+	if (geteuid() != 0 || !(good || is_for_state(context)))
+		return good;
+	state_read(context->root, &state);
+	state_note(&state, good ? NULL : &context->end, found, (uint64_t)time(NULL));
+	if (!state_write(context->root, &state, &unwritten))
+		fprintf(stderr, "colvert-update: %s `status` will not know of this.\n", unwritten.text);
 	return good;
 }
 
@@ -179,7 +189,7 @@ bool command_update(struct context *context) {
 		return true;
 	if (!needs_slots(context))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	AUTO_FD lock = lock_take(context->root, 0, &context->end);
 	return lock >= 0 && noted(context, update(context, &offered), offered.release.version);
 }
 
@@ -239,7 +249,7 @@ bool command_rollback(struct context *context) {
 	const char *what;
 	if (!needs_slots(context) || !settings_read(context->root, &settings, &context->end))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	AUTO_FD lock = lock_take(context->root, 0, &context->end);
 	if (lock < 0 || !machine_read(&machine, &context->end) || !rollback(&machine, &context->end) ||
 	    !machine_read(&after, &context->end))
 		return false;
@@ -254,7 +264,7 @@ bool command_cancel(struct context *context) {
 	AUTO(struct machine, machine_done) machine = {0};
 	if (!needs_slots(context))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
+	AUTO_FD lock = lock_take(context->root, 0, &context->end);
 	if (lock < 0 || !machine_read(&machine, &context->end))
 		return false;
 	prune(context->root, NULL);
@@ -265,16 +275,28 @@ bool command_cancel(struct context *context) {
 	            "again: `systemctl stop colvert-update.timer` keeps it from that until the next boot.", machine.version);
 }
 
+/* Whether the policy is no longer the one that the window's call was planned by; then `context` says so. */
+static bool is_off(struct context *context, const struct settings *settings) {
+	if (settings->reboot == REBOOT_NEVER)
+		return done(context, "pending", "REBOOT= has become `never`: the next restart takes what is installed.");
+	if (settings->reboot == REBOOT_WINDOW && !restart_in_window(context, settings))
+		return done(context, "pending", "The window has become another one: the next check plans the restart for it.");
+	return false;
+}
+
 bool command_restart(struct context *context) {
 	AUTO(struct machine, machine_done) machine = {0};
 	struct settings settings;
-	if (!needs_slots(context) || !settings_read(context->root, &settings, &context->end))
+	if (!needs_slots(context))
 		return false;
-	AUTO_FD lock = lock_take(context->root, &context->end);
-	if (lock < 0 || !machine_read(&machine, &context->end))
+	/* the window comes once, and a look for a release at that moment takes seconds */
+	AUTO_FD lock = lock_take(context->root, context->options.automatic ? RESTART_PATIENCE : 0, &context->end);
+	if (lock < 0 || !settings_read(context->root, &settings, &context->end) || !machine_read(&machine, &context->end))
 		return false;
 	if (!pending(&machine))
 		return done(context, "running", "Nothing waits for a restart.");
+	if (context->options.automatic && is_off(context, &settings))
+		return true;
 	return restart_now(&machine, &settings, &context->end) && done(context, "pending", "Restarting.");
 }
 
@@ -311,11 +333,15 @@ bool command_booted(struct context *context) {
 	static const char *const timer[] = {"systemctl", "start", "--no-block", "colvert-update.timer", NULL};
 	struct facts facts;
 	struct settings settings;
-	if (!facts_read(context->root, NULL, &facts, &context->end) ||
-	    !defaults_record(context->root, facts.version, &context->end) ||
-	    !settings_read(context->root, &settings, &context->end))
-		return false;
-	if (context->live && settings.source[0])
+	struct problem wrong;
+	bool clear = settings_read(context->root, &settings, &wrong);
+	/* whatever else fails; and also where no source can be read: the state is told of that by the timer's call */
+	if (context->live && (!clear || settings.source[0]))
 		run(timer);
+	if (!facts_read(context->root, NULL, &facts, &context->end) ||
+	    !defaults_record(context->root, facts.version, &context->end))
+		return false;
+	if (!clear)
+		return fail(&context->end, wrong.code, "%s", wrong.text);
 	return done(context, "done", "The defaults of version %s are recorded.", facts.version);
 }

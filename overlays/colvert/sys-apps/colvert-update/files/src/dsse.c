@@ -8,7 +8,17 @@
 
 #define TYPE "application/vnd.colvert.update-index.v1+json"
 
-enum { SIGNATURES_MAX = 32, SIGNATURE_MAX = 4096 };
+/* Each value follows one of { [ , or a colon. An envelope has 4 of them and 3 for each signature; the rest is room for
+ * members that we do not know. */
+enum { SIGNATURES_MAX = 32, SIGNATURE_MAX = 4096, MARKS_MAX = 16 * SIGNATURES_MAX };
+
+/* Nobody has signed yet what is parsed here, and an object of two bytes takes the parser half a kilobyte. */
+static bool is_modest(const char *data, size_t size) {
+	size_t marks = 0;
+	for (size_t i = 0; i < size; i++)
+		marks += data[i] == '{' || data[i] == '[' || data[i] == ',';
+	return marks <= MARKS_MAX;
+}
 
 /* What is signed: the pre-authentication encoding. */
 static bool encode(const struct blob *payload, struct blob *out) {
@@ -35,7 +45,7 @@ static bool one_verifies(const struct ring *ring, struct json_object *list, cons
 
 bool dsse_open(
     const struct ring *ring, const char *data, size_t size, struct blob *payload, struct problem *p) {
-	AUTO_JSON *envelope = size <= ENVELOPE_MAX ? json_read(data, size) : NULL;
+	AUTO_JSON *envelope = size <= ENVELOPE_MAX && is_modest(data, size) ? json_read(data, size) : NULL;
 	const char *type, *text;
 	size_t type_size, text_size;
 	struct json_object *list;

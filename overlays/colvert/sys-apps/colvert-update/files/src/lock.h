@@ -3,5 +3,6 @@
 
 #include "problem.h"
 
-/* A file descriptor that holds the lock until it is closed; -1 (busy) where somebody else has it. */
-int lock_take(int root, struct problem *p);
+/* A file descriptor that holds the lock until it is closed; -1 (busy) where somebody else has it, and for longer than
+ * `patience` seconds. */
+int lock_take(int root, unsigned patience, struct problem *p);

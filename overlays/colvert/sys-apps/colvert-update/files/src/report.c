@@ -57,7 +57,7 @@ static void print_slots(struct json_object *report) {
 
 static void print_status(struct json_object *report) {
 	struct json_object *failed = get(report, "failed"), *error = get(report, "last_error");
-	const char *next = text(report, "pending");
+	const char *next = text(report, "pending"), *wrong = text(report, "settings_error");
 	printf("running:    %s %s\n", text(get(report, "running"), "image_id"), text(get(report, "running"), "version"));
 	printf("next boot:  %s\n", next[0] ? next : "the same");
 	print_slots(report);
@@ -69,6 +69,8 @@ static void print_status(struct json_object *report) {
 	print_time("next check: ", get(report, "next_check"));
 	if (error)
 		printf("last error: %s: %s\n", text(error, "code"), text(error, "message"));
+	if (wrong[0])
+		printf("settings:   %s\n", wrong);
 }
 
 static void print_defaults(struct json_object *list) {

@@ -55,10 +55,11 @@ bool state_write(int root, const struct state *state, struct problem *p) {
 	return error == 0 || fail(p, "disk", "/" STATE " cannot be written: %s.", strerror(-error));
 }
 
-/* What the machine itself refuses stays refused until there is another release, which should be seen soon. */
+/* What the machine itself refuses stays refused until there is another release, or another line in its settings, which
+ * should be seen soon. */
 static bool is_error(const char *code) {
 	static const char *const rules[] = {
-	    "image-id", "architecture", "channel", "older", "from-at-least", "failed-before", "slot-too-small",
+	    "image-id", "architecture", "channel", "older", "from-at-least", "failed-before", "slot-too-small", "usage",
 	};
 	for (size_t i = 0; i < COUNT(rules); i++)
 		if (strcmp(rules[i], code) == 0)

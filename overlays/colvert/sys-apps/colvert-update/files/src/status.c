@@ -5,6 +5,7 @@
 #include "facts.h"
 #include "failed.h"
 #include "install.h"
+#include "settings.h"
 #include "state.h"
 
 enum { FAILED_MOST = 32 };
@@ -80,6 +81,14 @@ static void add_state(struct json_object *report, int root) {
 	json_object_object_add(report, "last_error", error);
 }
 
+/* The timer cannot work with them; what it would say is said before it looks next. */
+static void add_settings(struct json_object *report, int root) {
+	struct settings settings;
+	struct problem wrong;
+	bool clear = settings_read(root, &settings, &wrong);
+	json_object_object_add(report, "settings_error", clear ? NULL : json_object_new_string(wrong.text));
+}
+
 bool command_status(struct context *context) {
 	AUTO(struct machine, machine_done) machine = {0};
 	struct facts facts;
@@ -97,5 +106,6 @@ bool command_status(struct context *context) {
 		add_machine(context->report, &machine);
 	add_failed(context->report, context->root);
 	add_state(context->report, context->root);
+	add_settings(context->report, context->root);
 	return done(context, "done", "Release %s runs.", facts.version);
 }

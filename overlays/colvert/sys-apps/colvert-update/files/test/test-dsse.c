@@ -123,6 +123,30 @@ static void not_envelopes(void) {
 	CHECK_TEXT(opened(&ring, &text), "signature");
 }
 
+/* An envelope that is good but for a member with so many values in it. */
+static const char *with_values(const struct ring *ring, const struct blob *good, const char *value, size_t count) {
+	AUTO_BLOB text = {0};
+	CHECK(blob_add_text(&text, "{\"more\": [", 1 << 20));
+	for (size_t i = 0; i < count; i++)
+		CHECK(blob_add_text(&text, i ? "," : "", 1 << 20) && blob_add_text(&text, value, 1 << 20));
+	CHECK(blob_add_text(&text, "], ", 1 << 20) && blob_add(&text, good->data + 1, good->size - 1, 1 << 20));
+	return opened(ring, &text);
+}
+
+/* What nobody signed is not parsed to the end, however it is small and makes much of itself. */
+static void many_values(EVP_PKEY *key) {
+	AUTO(struct ring, ring_done) ring = {0};
+	add_key(&ring, key);
+	char *sig = sign(key, TYPE, INDEX);
+	AUTO_BLOB good = envelope(TYPE, INDEX, ring.keys[0].id, sig);
+	static const char *const values[] = {"{}", "[]", "0", "\"\"", "{\"a\":0}"};
+	for (size_t i = 0; i < COUNT(values); i++) {
+		CHECK_TEXT(with_values(&ring, &good, values[i], 100), "good");
+		CHECK_TEXT(with_values(&ring, &good, values[i], 600), "format");
+	}
+	free(sig);
+}
+
 static void rings(void) {
 	AUTO(struct ring, ring_done) ring = {0};
 	static const char *const bad[] = {"", "x", "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
@@ -189,6 +213,7 @@ int main(void) {
 	keys(ecdsa);
 	keys(rsa);
 	not_envelopes();
+	many_values(ed25519);
 	rings();
 	mutations(ed25519);
 	EVP_PKEY_free(ed25519);

@@ -3,7 +3,7 @@
 
 #include "version.h"
 
-/* In ascending order. test_update_client.py has systemd-analyze say the same. */
+/* In ascending order. tests/build/update_client/test_words.py has systemd-analyze say the same. */
 static const char *const ascending[] = {
     "~",      "~1.a",   "",      "0~rc1", "0",     "1~~",      "1~alpha", "1~rc1",  "1~rc2",  "1",       "1-",     "1-1",
     "1-2",    "1^",     "1^a",   "1^1",   "1.",    "1.a",      "1.b",     "1.ba",   "1.0",    "1.0.1",   "1.1",    "1.2",
