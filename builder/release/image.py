@@ -16,7 +16,7 @@ from builder.formats.chunk import PlainChunk
 from builder.formats.content import Content, OpenFile
 from builder.formats.gpt import EMPTY, OEM_LABEL, Type
 from builder.formats.sparse import CHUNK, data_chunks
-from builder.formats.table import Span, partitions
+from builder.formats.table import Span, check, partitions
 from builder.pipeline.key import digest_bytes, digest_file
 from builder.release import contents
 from builder.release.bootpart import BootPart
@@ -101,6 +101,7 @@ class _Disk:
     def __init__(self, raw: Path, index: Contents, place: Path) -> None:
         self.raw, self.index, self.place = raw, index, place
         self.content = _opened(raw)
+        check(self.content)
         self.spans = partitions(self.content)
 
     def label(self, kind: str) -> str:

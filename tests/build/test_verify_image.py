@@ -241,20 +241,26 @@ def test_another_version(bank: Bank, other: Callable[[str], Path]) -> None:
 
 
 def rewrite(disk: Path, change: Mapping[str, Callable[[bytearray], None]]) -> None:
-    """Change entries of the partition table by their label, and put the checksums right."""
+    """Change entries of both partition tables by their label, and put the checksums right."""
+    last = disk.stat().st_size - SECTOR
     with disk.open("r+b") as stream:
-        data = bytearray(stream.read(34 * SECTOR))
-        for at in range(2 * SECTOR, len(data), ENTRY_SIZE):
-            label = data[at + 56 : at + ENTRY_SIZE].decode("utf-16-le").rstrip("\0")
+        stream.seek(2 * SECTOR)
+        entries = bytearray(stream.read(32 * SECTOR))
+        for at in range(0, len(entries), ENTRY_SIZE):
+            label = entries[at + 56 : at + ENTRY_SIZE].decode("utf-16-le").rstrip("\0")
             if label in change:
-                entry = bytearray(data[at : at + ENTRY_SIZE])
+                entry = bytearray(entries[at : at + ENTRY_SIZE])
                 change[label](entry)
-                data[at : at + ENTRY_SIZE] = entry
-        struct.pack_into("<I", data, SECTOR + 88, zlib.crc32(data[2 * SECTOR :]))
-        struct.pack_into("<I", data, SECTOR + 16, 0)
-        struct.pack_into("<I", data, SECTOR + 16, zlib.crc32(data[SECTOR : SECTOR + 92]))
-        stream.seek(0)
-        stream.write(data)
+                entries[at : at + ENTRY_SIZE] = entry
+        for place, own in ((2 * SECTOR, SECTOR), (last - len(entries), last)):
+            stream.seek(own)
+            header = bytearray(stream.read(SECTOR))
+            struct.pack_into("<I", header, 88, zlib.crc32(entries))
+            struct.pack_into("<I", header, 16, 0)
+            struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
+            for where, data in ((place, entries), (own, header)):
+                stream.seek(where)
+                stream.write(data)
 
 
 def renamed(label: str) -> Callable[[bytearray], None]:
@@ -288,6 +294,13 @@ def test_the_partition_table(bank: Bank) -> None:
     # the kernel would take the second table
     poke(disk, 2 * SECTOR + 60, b"!")
     assert "partition table is damaged" in bank.refused(disk)
+    disk = bank.copy("ec2 .raw")
+    # firmware and kernel would take it as a DOS disk
+    poke(disk, 450, b"\xef")
+    assert "not the protective MBR" in bank.refused(disk)
+    disk = bank.copy("ec2 .raw")
+    poke(disk, disk.stat().st_size - 33 * SECTOR + 56, b"!")
+    assert "second partition table" in bank.refused(disk)
 
 
 def poke(disk: Path, at: int, data: bytes) -> None:
