@@ -73,15 +73,17 @@ def _sdk(home: Path | None) -> Sdk:
 def _expander(home: Path | None) -> Expand:
     """zstd of the machine, so that a user needs nothing else; the SDK's where there is none."""
 
-    def by_host(source: Path, out: Path) -> Path:
-        run(["zstd", "-d", "-q", "--long=31", "-o", out, source])
-        return out
-
-    def by_sdk(source: Path, out: Path) -> Path:
+    def by_sdk(source: Path, out: Path, limit: int) -> Path:
         out.parent.chmod(0o755)
-        return zstd.expand(source, out, sdk_root=_sdk(home).root)
+        return zstd.expand(source, out, sdk_root=_sdk(home).root, limit=limit)
 
-    return by_host if shutil.which("zstd") else by_sdk
+    return expand_here if shutil.which("zstd") else by_sdk
+
+
+def expand_here(source: Path, out: Path, limit: int) -> Path:
+    """What a frame holds, by the machine's own zstd, up to so many bytes."""
+    run([*zstd.at_most(limit), "zstd", "-d", "-q", "--long=31", "-o", out, source])
+    return out
 
 
 def _show(report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from builder.formats.hashtree import check_tree
 from builder.pipeline.key import digest_bytes, digest_file
 from builder.release import authenticode, contents
 from builder.release import index as update
-from builder.release.contents import BOOT, FILE, LOADER, Contents, Enveloped, parse_contents
+from builder.release.contents import BOOT, FILE, LOADER, Contents, Enveloped, Listed, parse_contents
 from builder.release.dsse import parse
 from builder.release.index import Index, parse_index
 from builder.release.keys import DEVELOPMENT
@@ -23,7 +24,8 @@ from builder.release.pkcs7 import signers
 from builder.release.request import from_base64
 from builder.release.trust import Known, Trust, envelope_signers, key_id, root_hash
 
-Expand = Callable[[Path, Path], Path]
+# a frame, the file that it becomes, and the most bytes that this may have
+Expand = Callable[[Path, Path, int], Path]
 USRHASH = re.compile(rb"(?:^|\s)usrhash=(\S*)")
 
 
@@ -46,7 +48,7 @@ class Report:
             self.ok(f"{path}: {check()}")
         except ColvertError as error:
             self.errors.append(error.but(where=Location(path)))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self.bad(path, "it is missing")
 
 
@@ -58,40 +60,44 @@ class Verifier:
     trust: Trust
     expand: Expand
     report: Report = field(default_factory=Report)
+    whole: dict[str, Listed] = field(default_factory=dict)
+    """The files that are those of the index, by path; no other is looked into."""
 
     def run(self) -> Report:
         """Check all of it; a release without a believable index is not looked at further."""
         index = self.index()
-        count = sum(self._file(one.path, one.size, one.sha256) for one in index.files)
-        self.report.ok(f"{count} of {len(index.files)} files are those of the index")
+        self.whole = {one.path: one for one in index.files if self._file(one.path, one.size, one.sha256)}
+        self.report.ok(f"{len(self.whole)} of {len(index.files)} files are those of the index")
         self._foreign(index)
-        uki = self.place / index.uki
-        self.report.run(index.uki, lambda: self._program(index, uki))
-        self.report.run(index.uki, lambda: _names_root_hash(uki, index))
-        loader = f"{BOOT}/{LOADER}"
-        self.report.run(loader, lambda: self._program(index, self.place / loader))
-        self.report.run(f"{BOOT}/{contents.ROOT_HASH}", lambda: self._root_hash(index))
+        for path in (index.uki, f"{BOOT}/{LOADER}"):
+            self._inside(index, path, partial(self._program, index, self.place / path))
+        self._inside(index, index.uki, lambda: _names_root_hash(self.place / index.uki, index))
+        self._inside(index, f"{BOOT}/{contents.ROOT_HASH}", lambda: self._root_hash(index))
         for one in index.envelopes:
             self.report.run(one.path, partial(self._envelope, index, one))
         return self.report
 
+    def _inside(self, index: Contents, path: str, check: Callable[[], str]) -> None:
+        """What a file holds; one that was refused is not opened again."""
+        if path in self.whole:
+            self.report.run(path, check)
+        elif path not in {one.path for one in index.files}:
+            self.report.bad(path, "the index does not list it")
+
     def index(self) -> Contents:
         """The release index, signed by keys of the trust root."""
         path = self.place / FILE
-        if not path.is_file():
+        if not path.exists():
             what = "there is no release index: the release is not signed"
             raise ColvertError(Code.RELEASE_INVALID, what, where=Location(str(path)))
-        if path.stat().st_size > contents.MAX_SIZE:
-            raise ColvertError(Code.RELEASE_INVALID, "the index is too large", where=Location(str(path)))
         try:
-            payload, text = self._opened(path.read_bytes(), contents.PAYLOAD_TYPE, self.trust.bare(), "")
+            data = read_regular(path, contents.MAX_SIZE)
+            payload, text = self._opened(data, contents.PAYLOAD_TYPE, self.trust.bare(), "")
         except ColvertError as error:
             raise error.but(where=Location(str(path))) from error
         index = parse_contents(payload, path)
         # who signs releases of this name is said inside; it has to be them
-        _, text = self._opened(
-            path.read_bytes(), contents.PAYLOAD_TYPE, self._release_keys(index), index.keys.release
-        )
+        _, text = self._opened(data, contents.PAYLOAD_TYPE, self._release_keys(index), index.keys.release)
         self._known(index.keys.release)
         self.report.ok(f"{FILE}: {index.image_id} {index.version}, {text}")
         return index
@@ -163,6 +169,8 @@ class Verifier:
         self._known(name)
         if name == DEVELOPMENT:
             return "the root hash is not signed (a development build)"
+        if f"{BOOT}/{contents.ROOT_HASH_SIGNATURE}" not in self.whole:
+            raise ColvertError(Code.RELEASE_INVALID, "the release's signature of it is missing")
         data = (self.place / BOOT / contents.ROOT_HASH_SIGNATURE).read_bytes()
         known = self.trust.certificates(name)
         found = {key_id(one) for one in signers(data, root_hash(index.root_hash), known)}
@@ -170,7 +178,8 @@ class Verifier:
         return f"PKCS#7 signature of the root hash by {_names(self.trust.named(name), found)}"
 
     def _envelope(self, index: Contents, one: Enveloped) -> str:
-        data = (self.place / one.path).read_bytes()
+        limit = update.MAX_SIZE if one.payload_type == update.PAYLOAD_TYPE else contents.MAX_SIZE
+        data = read_regular(self.place / one.path, limit)
         known = self._release_keys(index)
         payload, text = self._opened(data, one.payload_type, known, index.keys.release)
         if one.payload_type == update.PAYLOAD_TYPE:
@@ -192,11 +201,11 @@ class Verifier:
         folder = self.place / "update"
         for name, part in made.parts.items():
             for file in part.files:
-                self.report.run(f"update/{file.name}", partial(_whole, folder, file, name))
+                self._inside(index, f"update/{file.name}", partial(self._row, file, name))
         with TemporaryDirectory(prefix="colvert-verify-") as work:
             for name, part in made.parts.items():
                 check = partial(self._part, folder, name, part, Path(work), index)
-                self.report.run(f"update/{part.whole.name}", check)
+                self._inside(index, f"update/{part.whole.name}", check)
             usr, tree = Path(work) / "usr", Path(work) / "verity"
             if usr.is_file() and tree.is_file():
                 self.report.run("usr", partial(_tree, usr, tree, index))
@@ -206,23 +215,38 @@ class Verifier:
             f"update index: for machines from {made.from_at_least} on, until {expires:%Y-%m-%d}{note}"
         )
 
+    def _row(self, file: update.File, name: str) -> str:
+        row = self.whole[f"update/{file.name}"]
+        if (row.size, row.sha256) != (file.size, file.sha256):
+            what = f"it is not the file of {name} that the update index names"
+            raise ColvertError(Code.RELEASE_INVALID, what)
+        return f"{name}, {f'from {file.origin.version}' if file.origin else 'whole'}"
+
     def _part(self, folder: Path, name: str, part: update.Part, work: Path, index: Contents) -> str:
-        out = self.expand(folder / part.whole.name, work / name)
+        try:
+            out = self.expand(folder / part.whole.name, work / name, part.size)
+        except ColvertError as error:
+            if error.code is not Code.COMMAND_FAILED:
+                raise
+            what = f"it does not become the {part.size} bytes of the {name}"
+            raise ColvertError(Code.RELEASE_INVALID, what, detail=error.detail) from error
         if out.stat().st_size != part.size or digest_file(out) != part.sha256:
             out.unlink()
             raise ColvertError(Code.RELEASE_INVALID, f"it does not hold the {name} of the index")
         same = {"uki": index.uki, update.SIGNATURE: f"{BOOT}/{contents.VERITY_SIGNATURE}"}.get(name)
-        if same and part.sha256 != digest_file(self.place / same):
+        if same and (same not in self.whole or part.sha256 != self.whole[same].sha256):
             raise ColvertError(Code.RELEASE_INVALID, f"its {name} is not {same}")
         return f"holds the {name} of the index"
 
 
-def _whole(folder: Path, file: update.File, name: str) -> str:
-    path = folder / file.name
-    if path.stat().st_size != file.size or digest_file(path) != file.sha256:
-        raise ColvertError(Code.RELEASE_INVALID, f"it is not the file of {name} that the update index names")
-    origin = f"from {file.origin.version}" if file.origin else "whole"
-    return f"{name}, {origin}"
+def read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a file that anybody may have put there: no link is followed, no pipe waited for."""
+    info = path.lstat()
+    if not stat.S_ISREG(info.st_mode):
+        raise ColvertError(Code.RELEASE_INVALID, "it is no regular file")
+    if info.st_size > limit:
+        raise ColvertError(Code.RELEASE_INVALID, f"it is larger than {limit} bytes")
+    return path.read_bytes()
 
 
 def _tree(usr: Path, tree: Path, index: Contents) -> str:

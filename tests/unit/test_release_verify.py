@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,8 @@ from builder.release.dsse import parse
 from builder.release.index import parse_index
 from builder.release.request import Request
 from builder.release.rounds import Build
-from tests.unit.signing import Project, make, write_keys
+from builder.release.verify import Verifier
+from tests.unit.signing import Project, make, read_frame, write_keys
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +167,88 @@ def test_another_signature_in_the_update_files(tmp_path: Path) -> None:
     project.attach(project.sign("release"))
     [error] = project.verify().errors
     assert "its signature is not boot/usr.verity-sig" in error.what
+
+
+@contextmanager
+def in_time(seconds: int = 20) -> Iterator[None]:
+    """A read that waits for ever fails."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    old = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["update/index.json", "update/1.0.0.json", "boot/acme_1.0.0.efi", "boot/systemd-bootx64.efi",
+     "boot/usr.roothash", "boot/usr.roothash.p7s", "boot/usr.verity-sig"],
+)  # fmt: skip
+def test_what_is_no_file_is_not_read(name: str, project: Project) -> None:
+    path = project.place / name
+    for target in (None, path.rename(project.place.parent / "away"), Path("/dev/zero")):
+        os.mkfifo(path) if target is None else path.symlink_to(target)
+        with in_time():
+            assert name in project.broken()
+        path.unlink()
+
+
+def test_a_release_index_that_is_no_file(project: Project) -> None:
+    path = project.place / FILE
+    for target in (None, path.rename(project.place.parent / "away"), Path("/dev/zero")):
+        os.mkfifo(path) if target is None else path.symlink_to(target)
+        with in_time(), pytest.raises(ColvertError, match="no regular file"):
+            project.verify()
+        path.unlink()
+
+
+@pytest.mark.parametrize("name", [FILE, "update/index.json"])
+def test_an_envelope_that_is_too_large(name: str, project: Project) -> None:
+    os.truncate(project.place / name, 9 << 20)
+    try:
+        [error] = project.verify().errors
+    except ColvertError as raised:
+        error = raised
+    assert str(error.where).endswith(name) and "larger than" in error.what
+
+
+def test_a_file_that_was_refused_is_not_opened_again(project: Project) -> None:
+    """An update file of somebody else may be small and become large."""
+    names = sorted(path.name for path in (project.place / "update").glob("*.zst"))
+    expanded = []
+
+    def expand(source: Path, out: Path, limit: int) -> Path:
+        expanded.append(source.name)
+        return read_frame(source, out, limit)
+
+    for name in names:
+        flip(project.place / "update" / name, 100)
+    report = Verifier(project.place, project.trust, expand).run()
+    assert expanded == []
+    assert {str(error.where) for error in report.errors} == {f"update/{name}" for name in names}
+    assert len(report.errors) == len(names)
+
+
+def test_an_update_file_that_holds_more_than_the_index_says(tmp_path: Path) -> None:
+    """It is the release's own; what comes out of it is bounded all the same."""
+    project = make(tmp_path)
+
+    def assemble(build: Build, request: Request, signatures: BootSignatures) -> None:
+        project.assemble(build, request, signatures)
+        path = project.place / "update/index.payload.json"
+        index = parse_index(path.read_bytes(), path)
+        usr = index.parts.usr.model_copy(update={"size": 4096})
+        parts = index.parts.model_copy(update={"usr": usr})
+        path.write_bytes(index.model_copy(update={"parts": parts}).payload())
+
+    project.attach(project.sign("db", "verity"), assemble=assemble)
+    project.attach(project.sign("release"))
+    [error] = project.verify().errors
+    assert error.code is Code.RELEASE_INVALID
+    assert "does not become the 4096 bytes of the usr" in error.what
