@@ -52,6 +52,7 @@ def verify_image(image: Path, verifier: Verifier, sdk_root: Path) -> Report:
     try:
         found = _update_index(verifier, index)
         unpacked = unpack(image, work, sdk_root)
+        report.ok(f"format: {unpacked.format}")
         disk = _Disk(unpacked.raw, index, verifier.place)
         for name, label in (("usr", disk.label("usr")), ("verity", disk.label("usr-verity"))):
             report.run(label, partial(disk.partition, label, getattr(found.parts, name)))

@@ -34,6 +34,11 @@ IMAGES = (
     "openstack .qcow2", "qemu .qcow2", "rackspace .vhd", "vagrant .libvirt.box", "vagrant .virtualbox.box",
     "vagrant .vmware_desktop.box", "vmware .ova", "vmware .vmdk",
 )  # fmt: skip
+FORMAT = {
+    **dict.fromkeys(("ec2 .raw", "eucalyptus .raw", "gce .tar.gz"), "raw"),
+    **dict.fromkeys((name for name in IMAGES if name.endswith((".qcow2", ".libvirt.box"))), "qcow2"),
+    "rackspace .vhd": "vpc",
+}
 FORMATS = ("ec2 .raw", "ec2 .vmdk", "gce .tar.gz", "qemu .qcow2", "rackspace .vhd", "vmware .ova")
 
 
@@ -122,6 +127,7 @@ def test_an_image_of_each_target(name: str, bank: Bank) -> None:
     assert code == 0, said
     assert f"{image}: the release's {image.parent.name}/{image.name}" in said
     assert said.count(": the release's\n") == 2
+    assert f"ok  format: {FORMAT.get(name, 'vmdk')}\n" in said
     assert "not looked at" not in said
 
 
@@ -153,6 +159,12 @@ def test_the_same_disk_in_another_file(bank: Bank) -> None:
     code, said = bank.verify(image)
     assert code == 0, said
     assert "no file of the release" in said and "not looked at: OEM" in said
+
+
+def test_a_file_whose_name_says_another_format(bank: Bank) -> None:
+    """Who writes it to a disk gets something else than who lets QEMU look at it."""
+    image = bank.copy("qemu .qcow2").rename(bank.work / "disk.img")
+    assert "and is qcow2, not raw" in bank.refused(image)
 
 
 def test_a_file_that_refers_to_others(bank: Bank) -> None:
