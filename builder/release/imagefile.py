@@ -133,6 +133,7 @@ def _sound() -> Iterator[None]:
 
 def _disk_of(archive: tarfile.TarFile, out: Path) -> tuple[Path, str, tuple[str, ...]]:
     members = archive.getmembers()
+    _ended(archive)
     _plain(members)
     disks = [one for one in members if one.isfile() and one.name.lower().endswith(DISKS)]
     if len(disks) != 1:
@@ -144,6 +145,15 @@ def _disk_of(archive: tarfile.TarFile, out: Path) -> tuple[Path, str, tuple[str,
         if one.name.endswith(".mf"):
             _manifest(_stream(archive, one).read(MAX_TEXT), disk.name, digest_file(out))
     return out, PurePosixPath(disk.name).name, tuple(one.name for one in members if one is not disk)
+
+
+def _ended(archive: tarfile.TarFile) -> None:
+    """Others go on where this reader takes a block that is no header for the end."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    rest = archive.fileobj.read(BLOCK + 1)
+    if len(rest) > BLOCK or rest.strip(b"\0"):
+        raise _bad("the archive has something after its last member")
 
 
 def _plain(members: list[tarfile.TarInfo]) -> None:

@@ -78,3 +78,27 @@ def test_an_archive_under_the_name_of_a_disk(tmp_path: Path) -> None:
         assert "is an archive" in refused(tmp_path / name, data)
     for name in ("a.ova", "a.box", "a.tar.gz"):
         assert "is no archive" in refused(tmp_path / name, b"QFI\xfb" + bytes(10000))
+
+
+def test_an_archive_that_goes_on_after_its_end(tmp_path: Path) -> None:
+    """GNU tar looks for the next header where Python's reader ends."""
+    genuine, second = archive(("disk.raw", b"disk")), archive(("disk.raw", b"evil"))
+    assert inside(write(tmp_path / "a.tar", genuine), tmp_path).path.read_bytes() == b"disk"
+    for name in ("a.tar", "a.tar.gz"):
+        for made in (
+            genuine[:1024] + b"x" * 512 + second,
+            genuine[:1024] + second,
+            genuine + second,
+            genuine + bytes(100000) + b"x",
+        ):
+            data = gzip.compress(made) if name.endswith("gz") else made
+            assert "archive" in refused(tmp_path / name, data)
+    assert "damaged" in refused(tmp_path / "b.tar.gz", gzip.compress(genuine) + b"garbage")
+    parts = gzip.compress(genuine[:1024]) + gzip.compress(b"x" * 512 + second)
+    assert "after its last member" in refused(tmp_path / "c.tar.gz", parts)
+    assert "after its last member" in refused(tmp_path / "d.tar.gz", gzip.compress(genuine + bytes(4 << 20)))
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
