@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from builder.cli.failures import exit_codes
-from builder.errors import Code, ColvertError, raise_all
+from builder.errors import Code, ColvertError, printable, raise_all
 from builder.formats import zstd
 from builder.pipeline.events import Events
 from builder.release.image import verify_image
@@ -88,5 +88,5 @@ def expand_here(source: Path, out: Path, limit: int) -> Path:
 
 def _show(report: Report) -> None:
     for line in report.held:
-        click.echo(f"ok  {line}")
+        click.echo(f"ok  {printable(line)}")
     raise_all(report.errors)
