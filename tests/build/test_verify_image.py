@@ -393,8 +393,9 @@ def test_a_file_that_is_hidden(bank: Bank) -> None:
 
 
 def test_what_is_no_image(bank: Bank) -> None:
-    path = bank.work / "file"
     for data in (b"", b"text\n", b"\x1f\x8b", b"\x1f\x8b\x08" + bytes(1000), bytes(1 << 20)):
-        path.write_bytes(data)
-        bank.refused(path)
+        for name in ("file.raw", "file.qcow2", "file.tar.gz"):
+            path = bank.work / name
+            path.write_bytes(data)
+            bank.refused(path)
     assert "No such file" in bank.refused(bank.work / "none")
