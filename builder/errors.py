@@ -6,6 +6,7 @@ do next. Tests assert on `code`; the text may change at any time.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -60,6 +61,23 @@ class Code(StrEnum):
     @property
     def exit(self) -> Exit:
         return Exit.INPUT if self.value.startswith("input.") else Exit.BUILD
+
+
+# control, format (such as: write from right to left), no character, line and paragraph: Unicode 15, 4.5
+ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """A text that may come from somebody else's files: what a terminal would act on is written out."""
+    kept = "\t\n" if lines else "\t"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one) in ACTING and one not in kept
+        else one
+        for one in text
+    )
 
 
 @dataclass(frozen=True)
@@ -126,9 +144,9 @@ class ColvertError(Exception):
     def lines(self) -> list[str]:
         """The message as a terminal shows it."""
         head = f"{self.where}: {self.what}" if self.where else self.what
-        out = [head, *(f"  | {line}" for line in self.detail)]
+        out = [printable(head), *(f"  | {printable(line)}" for line in self.detail)]
         if self.hint:
-            out.append(f"  try: {self.hint}")
+            out.append(f"  try: {printable(self.hint, lines=True)}")
         for other in self.others:
             out.extend(other.lines())
         return out

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import click
 
-from builder.errors import Code, ColvertError, Exit
+from builder.errors import Code, ColvertError, Exit, printable
 
 
 @contextmanager
@@ -52,12 +52,12 @@ def show_error(error: ColvertError, as_json: bool) -> None:
         click.echo(json.dumps({"kind": "error", "errors": [_as_dict(item) for item in _flat(error)]}))
         return
     for item in _flat(error):
-        head = f"{item.where}: " if item.where else ""
-        _say(f"{head}{click.style('error: ', fg='red', bold=True)}{item.what}")
+        head = f"{printable(str(item.where))}: " if item.where else ""
+        _say(f"{head}{click.style('error: ', fg='red', bold=True)}{printable(item.what)}")
         for line in item.detail:
-            _say(click.style(f"  | {line}", dim=True))
+            _say(click.style(f"  | {printable(line)}", dim=True))
         if item.hint:
-            _say(click.style(f"  try: {item.hint}", fg="cyan"))
+            _say(click.style(f"  try: {printable(item.hint, lines=True)}", fg="cyan"))
 
 
 def _say(text: str) -> None:

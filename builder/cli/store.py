@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from builder.cli.failures import exit_codes
-from builder.errors import ColvertError, Exit
+from builder.errors import ColvertError, Exit, printable
 from builder.pipeline.store import Store
 from builder.sandbox.home import open_home
 
@@ -88,7 +88,7 @@ def verify(store: Store) -> None:
             store.check(entry)
         except ColvertError as error:
             bad += 1
-            click.echo(error.what, err=True)
+            click.echo(printable(error.what), err=True)
     click.echo(f"{bad} damaged" if bad else "all entries match their digests")
     if bad:
         raise SystemExit(Exit.BUILD)

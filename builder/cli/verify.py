@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from builder.cli.failures import exit_codes
-from builder.errors import Code, ColvertError, raise_all
+from builder.errors import Code, ColvertError, printable, raise_all
 from builder.formats import zstd
 from builder.pipeline.events import Events
 from builder.release.image import verify_image
@@ -73,18 +73,20 @@ def _sdk(home: Path | None) -> Sdk:
 def _expander(home: Path | None) -> Expand:
     """zstd of the machine, so that a user needs nothing else; the SDK's where there is none."""
 
-    def by_host(source: Path, out: Path) -> Path:
-        run(["zstd", "-d", "-q", "--long=31", "-o", out, source])
-        return out
-
-    def by_sdk(source: Path, out: Path) -> Path:
+    def by_sdk(source: Path, out: Path, limit: int) -> Path:
         out.parent.chmod(0o755)
-        return zstd.expand(source, out, sdk_root=_sdk(home).root)
+        return zstd.expand(source, out, sdk_root=_sdk(home).root, limit=limit)
 
-    return by_host if shutil.which("zstd") else by_sdk
+    return expand_here if shutil.which("zstd") else by_sdk
+
+
+def expand_here(source: Path, out: Path, limit: int) -> Path:
+    """What a frame holds, by the machine's own zstd, up to so many bytes."""
+    run([*zstd.at_most(limit), "zstd", "-d", "-q", "--long=31", "-o", out, source])
+    return out
 
 
 def _show(report: Report) -> None:
     for line in report.held:
-        click.echo(f"ok  {line}")
+        click.echo(f"ok  {printable(line)}")
     raise_all(report.errors)

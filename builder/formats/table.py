@@ -18,15 +18,20 @@ from builder.formats.gpt import SECTOR, TAIL
 from builder.formats.sparse import CHUNK
 
 SIGNATURE = b"EFI PART"
-HEADER_SIZE = 92
-CHECKSUM, OWN_PLACE, OTHER_PLACE = slice(16, 20), slice(24, 32), slice(32, 40)
-LAST_USABLE, ENTRIES_PLACE = slice(48, 56), slice(72, 80)
-ENTRIES_CHECKSUM = slice(88, 92)
-ENTRIES = "<QII"  # at 72: where, how many, how large
+REVISION = 0x00010000
+# revision, size, checksum, nothing, own place, the other's, usable sectors, disk, entries, their checksum
+HEADER = "<8sIIIIQQQQ16sQIII"
+HEADER_SIZE = struct.calcsize(HEADER)
+CHECKSUM, DISK = slice(16, 20), slice(56, 72)
 ENTRY = "<16s16sQQQ72s"
 ENTRY_SIZE = struct.calcsize(ENTRY)
-# the protective MBR's one partition: how many sectors it has
-MBR_SECTORS = slice(458, 462)
+ENTRIES = TAIL - SECTOR
+# where the first table's are, and what they end before
+FIRST_ENTRIES = 2
+FIRST_USABLE = FIRST_ENTRIES + ENTRIES // SECTOR
+# the first sector behind its program: a disk signature that nobody uses, one partition, an end
+MBR = slice(440, SECTOR)
+MBR_PARTITION = "<B3sB3sII"
 MBR_MAX = 0xFFFFFFFF
 
 
@@ -42,36 +47,66 @@ class Span:
 
 def partitions(content: Content) -> list[Span]:
     """All partitions in the order of the table."""
-    entries, size = _entries(_first(content))
+    entries = _entries(content)
     found = []
-    for place in range(0, len(entries), size):
+    for place in range(0, ENTRIES, ENTRY_SIZE):
         kind, _, start, last, _, label = struct.unpack_from(ENTRY, entries, place)
         if any(kind):
-            if not 0 < start <= last < content.size // SECTOR:
+            if not FIRST_USABLE <= start <= last <= _last_usable(content.size):
                 raise ColvertError(Code.IMAGE_INVALID, "a partition is not within the disk")
             name = label.decode("utf-16-le", "replace").rstrip("\0")
             found.append(Span(name, start * SECTOR, (last + 1 - start) * SECTOR, UUID(bytes_le=bytes(kind))))
     return found
 
 
-def _entries(first: bytes) -> tuple[bytes, int]:
-    """The table's entries and the size of one, where both checksums are right.
+def check(content: Content) -> None:
+    """Refuse a disk on which somebody else may find other partitions than `partitions` does.
 
-    Where they are not, firmware and kernel take the second table, which nobody looked at here.
+    Firmware and kernel take the second table where something of the first is not as UEFI 2.10 (5.3.2)
+    wants it, and a DOS table where the first sector is no protective one (5.2.3).
     """
-    header = first[SECTOR : 2 * SECTOR]
-    at, number, size = struct.unpack_from(ENTRIES, header, 72)
-    entries = first[at * SECTOR : at * SECTOR + number * size]
-    right = (
-        at == 2
-        and size == ENTRY_SIZE
-        and len(entries) == number * size
-        and header[ENTRIES_CHECKSUM] == zlib.crc32(entries).to_bytes(4, "little")
-        and header == _signed(bytearray(header))
-    )
-    if not right:
+    spans, entries = sorted(partitions(content), key=lambda span: span.start), _entries(content)
+    if _read(content, MBR.start, MBR.stop) != _mbr(content.size):
+        raise ColvertError(Code.IMAGE_INVALID, "the first sector is not the protective MBR of a GPT")
+    if _read(content, content.size - TAIL, content.size) != _second(entries, _disk(content), content.size):
+        raise ColvertError(Code.IMAGE_INVALID, "the second partition table is not the same as the first")
+    end = FIRST_USABLE * SECTOR
+    for span in spans:
+        if span.start < end:
+            raise ColvertError(Code.IMAGE_INVALID, "partitions lie over each other")
+        _nothing(content, end, span.start)
+        end = span.start + span.size
+    _nothing(content, end, content.size - TAIL)
+
+
+def _nothing(content: Content, start: int, end: int) -> None:
+    for at in content.chunks:
+        if start < at + CHUNK and at < end and any(_read(content, max(start, at), min(end, at + CHUNK))):
+            raise ColvertError(Code.IMAGE_INVALID, f"there is data outside of all partitions, at byte {at}")
+
+
+def _read(content: Content, start: int, end: int) -> bytes:
+    """Some bytes of a disk of whatever size."""
+    first = start - start % CHUNK
+    blocks = (content.chunks[at].raw() if at in content.chunks else b"" for at in range(first, end, CHUNK))
+    return b"".join(block.ljust(CHUNK, b"\0") for block in blocks)[start - first : end - first]
+
+
+def _entries(content: Content) -> bytes:
+    """The table's entries, where its header is just as it is written here."""
+    header = _read(content, SECTOR, FIRST_ENTRIES * SECTOR)
+    if not header.startswith(SIGNATURE):
+        raise ColvertError(Code.IMAGE_INVALID, "the disk has no partition table")
+    if content.size % SECTOR:
+        raise ColvertError(Code.IMAGE_INVALID, "the disk is no whole number of sectors")
+    entries = _read(content, FIRST_ENTRIES * SECTOR, FIRST_USABLE * SECTOR)
+    if header != _first(entries, header[DISK], content.size):
         raise ColvertError(Code.IMAGE_INVALID, "the disk's partition table is damaged")
-    return entries, size
+    return entries
+
+
+def _disk(content: Content) -> bytes:
+    return _read(content, SECTOR, FIRST_ENTRIES * SECTOR)[DISK]
 
 
 def partition(content: Content, label: str) -> Span:
@@ -94,34 +129,42 @@ def resized(content: Content, size: int) -> Content:
     if size < least_size(content) or size % CHUNK:
         need = least_size(content) / (1 << 20)
         raise ColvertError(Code.TOO_LARGE, f"the disk needs {need:.1f} MiB, not {size / (1 << 20):.1f}")
-    first = bytearray(_first(content))
-    table = slice(2 * SECTOR, 2 * SECTOR + TAIL - SECTOR)
-    last = size // SECTOR - 1
-    first[MBR_SECTORS] = min(last, MBR_MAX).to_bytes(4, "little")
-    header = bytearray(first[SECTOR : 2 * SECTOR])
-    header[OTHER_PLACE] = last.to_bytes(8, "little")
-    header[LAST_USABLE] = (last - TAIL // SECTOR).to_bytes(8, "little")
-    first[SECTOR : 2 * SECTOR] = _signed(header)
-    header[OWN_PLACE], header[OTHER_PLACE] = header[OTHER_PLACE], header[OWN_PLACE]
-    header[ENTRIES_PLACE] = (last - TAIL // SECTOR + 1).to_bytes(8, "little")
-    tail = bytes(CHUNK - TAIL) + bytes(first[table]) + _signed(header)
-    old_end = (content.size - CHUNK, CHUNK)
-    start = Content(CHUNK, {0: MemoryChunk(bytes(first))})
-    end = Content(CHUNK, {0: MemoryChunk(tail)})
-    nothing = Content(CHUNK, {})
+    entries, disk = _entries(content), _disk(content)
+    whole = bytearray(_read(content, 0, CHUNK))
+    whole[MBR] = _mbr(size)
+    whole[SECTOR : FIRST_ENTRIES * SECTOR] = _first(entries, disk, size)
+    start = Content(CHUNK, {0: MemoryChunk(bytes(whole))})
+    end = Content(CHUNK, {0: MemoryChunk(bytes(CHUNK - TAIL) + _second(entries, disk, size))})
+    old_end, nothing = (content.size - CHUNK, CHUNK), Content(CHUNK, {})
     return content.over({(0, CHUNK): start, old_end: nothing, (size - CHUNK, CHUNK): end}, size)
 
 
-def _first(content: Content) -> bytes:
-    first = content.chunks[0].raw() if 0 in content.chunks else b""
-    if len(first) < CHUNK or first[SECTOR : SECTOR + len(SIGNATURE)] != SIGNATURE:
-        raise ColvertError(Code.IMAGE_INVALID, "the disk has no partition table")
-    return first
+def _last_usable(size: int) -> int:
+    return (size - TAIL) // SECTOR - 1
 
 
-def _signed(header: bytearray) -> bytes:
+def _mbr(size: int) -> bytes:
+    """The protective MBR's end: one partition, all of the disk."""
+    sectors = min(size // SECTOR - 1, MBR_MAX)
+    row = struct.pack(MBR_PARTITION, 0, b"\0\2\0", 0xEE, b"\xff" * 3, 1, sectors)
+    return bytes(6) + row + bytes(48) + b"\x55\xaa"
+
+
+def _first(entries: bytes, disk: bytes, size: int) -> bytes:
+    return _header(entries, disk, size, (1, size // SECTOR - 1), FIRST_ENTRIES)
+
+
+def _second(entries: bytes, disk: bytes, size: int) -> bytes:
+    """The table at the end: its entries come first."""
+    return entries + _header(entries, disk, size, (size // SECTOR - 1, 1), _last_usable(size) + 1)
+
+
+def _header(entries: bytes, disk: bytes, size: int, places: tuple[int, int], at: int) -> bytes:
     """A header's sector with its checksum, which is taken with zeros in its own place."""
-    signed = bytearray(header)
-    signed[CHECKSUM] = bytes(4)
-    signed[CHECKSUM] = zlib.crc32(signed[:HEADER_SIZE]).to_bytes(4, "little")
-    return bytes(signed)
+    header = bytearray(SECTOR)
+    struct.pack_into(
+        HEADER, header, 0, SIGNATURE, REVISION, HEADER_SIZE, 0, 0, *places, FIRST_USABLE, _last_usable(size),
+        disk, at, ENTRIES // ENTRY_SIZE, ENTRY_SIZE, zlib.crc32(entries),
+    )  # fmt: skip
+    header[CHECKSUM] = zlib.crc32(header[:HEADER_SIZE]).to_bytes(4, "little")
+    return bytes(header)

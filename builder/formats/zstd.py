@@ -24,9 +24,18 @@ def compress(source: Path, out: Path, *, sdk_root: Path, level: int = WHOLE_LEVE
     return _run(["zstd", f"-{level}"], {"source": source}, out, sdk_root)
 
 
-def expand(source: Path, out: Path, *, sdk_root: Path) -> Path:
-    """Write what the frame `source` holds to `out`."""
-    return _run(["zstd", "-d", "--long=31"], {"source": source}, out, sdk_root)
+def expand(source: Path, out: Path, *, sdk_root: Path, limit: int | None = None) -> Path:
+    """Write what the frame `source` holds to `out`; more than `limit` bytes are a failure."""
+    words = [*(at_most(limit) if limit is not None else ()), "zstd", "-d", "--long=31"]
+    return _run(words, {"source": source}, out, sdk_root)
+
+
+def at_most(limit: int) -> tuple[str, ...]:
+    """What stands before a command line whose program may write no larger file.
+
+    The frame's header cannot tell: it says what somebody wrote there, and more frames may follow.
+    """
+    return ("prlimit", f"--fsize={limit}", "--core=0")
 
 
 def make_delta(old: Path, new: Path, out: Path, *, sdk_root: Path, level: int = DELTA_LEVEL) -> Path:

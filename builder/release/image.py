@@ -16,15 +16,15 @@ from builder.formats.chunk import PlainChunk
 from builder.formats.content import Content, OpenFile
 from builder.formats.gpt import EMPTY, OEM_LABEL, Type
 from builder.formats.sparse import CHUNK, data_chunks
-from builder.formats.table import Span, partitions
+from builder.formats.table import Span, check, partitions
 from builder.pipeline.key import digest_bytes, digest_file
 from builder.release import contents
 from builder.release.bootpart import BootPart
 from builder.release.contents import BOOT, Contents
 from builder.release.dsse import parse
 from builder.release.imagefile import BLOCK, unpack
-from builder.release.index import Index, Part, parse_index
-from builder.release.verify import Report, Verifier
+from builder.release.index import MAX_SIZE, Index, Part, parse_index
+from builder.release.verify import Report, Verifier, read_regular
 
 ROOT = "ROOT"
 # what a slot's partition is called between the id and the version -> its type
@@ -52,6 +52,7 @@ def verify_image(image: Path, verifier: Verifier, sdk_root: Path) -> Report:
     try:
         found = _update_index(verifier, index)
         unpacked = unpack(image, work, sdk_root)
+        report.ok(f"format: {unpacked.format}")
         disk = _Disk(unpacked.raw, index, verifier.place)
         for name, label in (("usr", disk.label("usr")), ("verity", disk.label("usr-verity"))):
             report.run(label, partial(disk.partition, label, getattr(found.parts, name)))
@@ -88,7 +89,10 @@ def _whole(image: Path, index: Contents) -> str:
 def _update_index(verifier: Verifier, index: Contents) -> Index:
     path = verifier.place / "update/index.json"
     rows = {one.path: one.sha256 for one in index.envelopes}
-    payload = parse(path.read_bytes()).content()
+    try:
+        payload = parse(read_regular(path, MAX_SIZE)).content()
+    except ColvertError as error:
+        raise error.but(where=Location(str(path))) from error
     if rows.get("update/index.json") != digest_bytes(payload):
         what = "this is not the update index of the release"
         raise ColvertError(Code.RELEASE_INVALID, what, where=Location(str(path)))
@@ -101,6 +105,7 @@ class _Disk:
     def __init__(self, raw: Path, index: Contents, place: Path) -> None:
         self.raw, self.index, self.place = raw, index, place
         self.content = _opened(raw)
+        check(self.content)
         self.spans = partitions(self.content)
 
     def label(self, kind: str) -> str:
@@ -149,13 +154,13 @@ class _Disk:
         span = self.span(self.label("usr-verity-sig"))
         found = b"".join(_bytes(self.raw, span.start, span.size)).rstrip(b"\0")
         path = f"{BOOT}/{contents.VERITY_SIGNATURE}"
-        wanted = {one.path: one.sha256 for one in self.index.files}.get(path)
+        wanted = {one.path: one for one in self.index.files}.get(path)
         if wanted is None:
             if found:
                 raise _bad("the release has no signature, the image has one")
             return "empty, as the release's"
-        data = (self.place / path).read_bytes()
-        if digest_bytes(data) != wanted or found != data.rstrip(b"\0"):
+        data = read_regular(self.place / path, wanted.size)
+        if digest_bytes(data) != wanted.sha256 or found != data.rstrip(b"\0"):
             raise _bad("its content is not the release's")
         return "the release's"
 

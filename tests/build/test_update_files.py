@@ -13,7 +13,9 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from builder.cli.verify import expand_here
 from builder.errors import Code, ColvertError
+from builder.formats.gpt import MIB
 from builder.formats.zstd import apply_delta, compress, expand
 from builder.pipeline.events import Event, Events
 from builder.pipeline.key import digest_file, digest_tree
@@ -127,6 +129,22 @@ def test_whole_files_give_back_the_parts(releases: Releases, sdk: Sdk, work: Pat
             out = expand(file, work / "out", sdk_root=sdk.root)
             assert digest_file(out) == part.sha256 == digest_file(parts[name])
             assert out.stat().st_size == part.size == content_size(file)
+
+
+def test_a_frame_does_not_become_more_than_it_may(sdk: Sdk, work: Path) -> None:
+    """Whatever its header says: the second frame's content comes behind the first one's."""
+    data, frame = work / "data", work / "frame"
+    data.write_bytes(b"1" * MIB)
+    compress(data, frame, sdk_root=sdk.root)
+    frame.write_bytes(frame.read_bytes() * 2)
+    assert expand(frame, work / "all", sdk_root=sdk.root, limit=2 * MIB).stat().st_size == 2 * MIB
+    with pytest.raises(ColvertError) as caught:
+        expand(frame, work / "more", sdk_root=sdk.root, limit=2 * MIB - 1)
+    assert caught.value.code is Code.COMMAND_FAILED
+    if shutil.which("zstd"):
+        assert expand_here(frame, work / "here", 2 * MIB).stat().st_size == 2 * MIB
+        with pytest.raises(ColvertError):
+            expand_here(frame, work / "too much", 2 * MIB - 1)
 
 
 def test_each_delta_leads_from_the_old_part_to_the_new(releases: Releases, sdk: Sdk, work: Path) -> None:

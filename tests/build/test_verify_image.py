@@ -34,6 +34,11 @@ IMAGES = (
     "openstack .qcow2", "qemu .qcow2", "rackspace .vhd", "vagrant .libvirt.box", "vagrant .virtualbox.box",
     "vagrant .vmware_desktop.box", "vmware .ova", "vmware .vmdk",
 )  # fmt: skip
+FORMAT = {
+    **dict.fromkeys(("ec2 .raw", "eucalyptus .raw", "gce .tar.gz"), "raw"),
+    **dict.fromkeys((name for name in IMAGES if name.endswith((".qcow2", ".libvirt.box"))), "qcow2"),
+    "rackspace .vhd": "vpc",
+}
 FORMATS = ("ec2 .raw", "ec2 .vmdk", "gce .tar.gz", "qemu .qcow2", "rackspace .vhd", "vmware .ova")
 
 
@@ -122,6 +127,7 @@ def test_an_image_of_each_target(name: str, bank: Bank) -> None:
     assert code == 0, said
     assert f"{image}: the release's {image.parent.name}/{image.name}" in said
     assert said.count(": the release's\n") == 2
+    assert f"ok  format: {FORMAT.get(name, 'vmdk')}\n" in said
     assert "not looked at" not in said
 
 
@@ -153,6 +159,12 @@ def test_the_same_disk_in_another_file(bank: Bank) -> None:
     code, said = bank.verify(image)
     assert code == 0, said
     assert "no file of the release" in said and "not looked at: OEM" in said
+
+
+def test_a_file_whose_name_says_another_format(bank: Bank) -> None:
+    """Who writes it to a disk gets something else than who lets QEMU look at it."""
+    image = bank.copy("qemu .qcow2").rename(bank.work / "disk.img")
+    assert "and is qcow2, not raw" in bank.refused(image)
 
 
 def test_a_file_that_refers_to_others(bank: Bank) -> None:
@@ -241,20 +253,26 @@ def test_another_version(bank: Bank, other: Callable[[str], Path]) -> None:
 
 
 def rewrite(disk: Path, change: Mapping[str, Callable[[bytearray], None]]) -> None:
-    """Change entries of the partition table by their label, and put the checksums right."""
+    """Change entries of both partition tables by their label, and put the checksums right."""
+    last = disk.stat().st_size - SECTOR
     with disk.open("r+b") as stream:
-        data = bytearray(stream.read(34 * SECTOR))
-        for at in range(2 * SECTOR, len(data), ENTRY_SIZE):
-            label = data[at + 56 : at + ENTRY_SIZE].decode("utf-16-le").rstrip("\0")
+        stream.seek(2 * SECTOR)
+        entries = bytearray(stream.read(32 * SECTOR))
+        for at in range(0, len(entries), ENTRY_SIZE):
+            label = entries[at + 56 : at + ENTRY_SIZE].decode("utf-16-le").rstrip("\0")
             if label in change:
-                entry = bytearray(data[at : at + ENTRY_SIZE])
+                entry = bytearray(entries[at : at + ENTRY_SIZE])
                 change[label](entry)
-                data[at : at + ENTRY_SIZE] = entry
-        struct.pack_into("<I", data, SECTOR + 88, zlib.crc32(data[2 * SECTOR :]))
-        struct.pack_into("<I", data, SECTOR + 16, 0)
-        struct.pack_into("<I", data, SECTOR + 16, zlib.crc32(data[SECTOR : SECTOR + 92]))
-        stream.seek(0)
-        stream.write(data)
+                entries[at : at + ENTRY_SIZE] = entry
+        for place, own in ((2 * SECTOR, SECTOR), (last - len(entries), last)):
+            stream.seek(own)
+            header = bytearray(stream.read(SECTOR))
+            struct.pack_into("<I", header, 88, zlib.crc32(entries))
+            struct.pack_into("<I", header, 16, 0)
+            struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
+            for where, data in ((place, entries), (own, header)):
+                stream.seek(where)
+                stream.write(data)
 
 
 def renamed(label: str) -> Callable[[bytearray], None]:
@@ -288,6 +306,13 @@ def test_the_partition_table(bank: Bank) -> None:
     # the kernel would take the second table
     poke(disk, 2 * SECTOR + 60, b"!")
     assert "partition table is damaged" in bank.refused(disk)
+    disk = bank.copy("ec2 .raw")
+    # firmware and kernel would take it as a DOS disk
+    poke(disk, 450, b"\xef")
+    assert "not the protective MBR" in bank.refused(disk)
+    disk = bank.copy("ec2 .raw")
+    poke(disk, disk.stat().st_size - 33 * SECTOR + 56, b"!")
+    assert "second partition table" in bank.refused(disk)
 
 
 def poke(disk: Path, at: int, data: bytes) -> None:
@@ -368,8 +393,9 @@ def test_a_file_that_is_hidden(bank: Bank) -> None:
 
 
 def test_what_is_no_image(bank: Bank) -> None:
-    path = bank.work / "file"
     for data in (b"", b"text\n", b"\x1f\x8b", b"\x1f\x8b\x08" + bytes(1000), bytes(1 << 20)):
-        path.write_bytes(data)
-        bank.refused(path)
+        for name in ("file.raw", "file.qcow2", "file.tar.gz"):
+            path = bank.work / name
+            path.write_bytes(data)
+            bank.refused(path)
     assert "No such file" in bank.refused(bank.work / "none")

@@ -113,8 +113,8 @@ class Desk:
         return release
 
     def verifier(self, release: Path) -> Verifier:
-        def reachable(source: Path, out: Path) -> Path:
+        def reachable(source: Path, out: Path, limit: int) -> Path:
             out.parent.chmod(0o755)
-            return expand(source, out, sdk_root=self.sdk_root)
+            return expand(source, out, sdk_root=self.sdk_root, limit=limit)
 
         return Verifier(release, read_trust([self.keys]), reachable)

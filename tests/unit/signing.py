@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import CertificateBuilder, Name, NameAttribute
 from cryptography.x509.oid import NameOID
 
+from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, PER_BLOCK, SIGNATURE, SUPERBLOCK
 from builder.formats.verity import signature_partition
 from builder.pipeline.key import digest_bytes
@@ -115,7 +116,7 @@ def raw_frame(content: bytes) -> bytes:
     return made
 
 
-def read_frame(source: Path, out: Path) -> Path:
+def read_frame(source: Path, out: Path, limit: int) -> Path:
     """What `raw_frame` made; anything else comes out as it is, and so is not what it should be."""
     data = source.read_bytes()
     found, at = b"", len(FRAME) + 4
@@ -123,6 +124,8 @@ def read_frame(source: Path, out: Path) -> Path:
         size = int.from_bytes(data[at : at + 3], "little") >> 3
         found += data[at + 3 : at + 3 + size]
         at += 3 + size
+    if len(found) > limit:
+        raise ColvertError(Code.COMMAND_FAILED, f"{source.name} holds more than {limit} bytes")
     out.write_bytes(found)
     return out
 
