@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from builder.release.request import (
     read_signatures,
     to_text,
 )
-from builder.release.rounds import STATE, Build, go_on, read_build, write, write_envelopes
+from builder.release.rounds import STATE, Build, boot_request, go_on, read_build, write, write_envelopes
 from builder.release.trust import Trust, root_hash
 
 LOCK = f"{STATE}/lock"
@@ -80,10 +80,27 @@ class Attaching:
         rounds = self._rounds()
         current = read_request(self.place / REQUEST)
         rounds[current.digest] = current
+        self._check_closed(build, current, rounds.values())
         fresh = self._check(files, rounds)
         for digest, signatures in fresh.items():
             self._accept(rounds[digest], signatures, closed=digest != current.digest)
         return self._advance(build, current)
+
+    def _check_closed(self, build: Build, current: Request, rounds: Iterable[Request]) -> None:
+        """Refuse to go on with a boot that a key has signed which is not believed any more."""
+        if all(item.kind is not Kind.DSSE for item in current.items):
+            return
+        boot = boot_request(build, self.place)
+        for request in rounds:
+            # what was asked for then told the sizes of unsigned programs; the digests are the same
+            if boot is None or _digests(request) != _digests(boot):
+                continue
+            for signature in self._accepted(request):
+                try:
+                    self._check_one(request, signature)
+                except ColvertError as error:
+                    hint = "build again and attach again: what other keys signed is kept"
+                    raise error.but(hint=hint) from error
 
     def _check(self, files: Sequence[Path], rounds: dict[str, Request]) -> dict[str, list[Signature]]:
         """All of the signatures, each by a key that its item wants."""
@@ -118,27 +135,45 @@ class Attaching:
             )
         if len(merged) == len(known):
             return
-        rows = [merged[key] for key in sorted(merged)]
         write(self._file(request, "request"), to_text(request))
+        self._keep(request, [merged[key] for key in sorted(merged)])
+
+    def _keep(self, request: Request, rows: list[Signature]) -> None:
         write(self._file(request, "signatures"), to_text(Signatures(request=request.digest, signatures=rows)))
 
     def _accepted(self, request: Request) -> list[Signature]:
         path = self._file(request, "signatures")
         return list(parse_signatures(path.read_bytes(), path).signatures) if path.exists() else []
 
-    def _advance(self, build: Build, request: Request) -> Outcome:
-        by_name: dict[str, list[Signature]] = defaultdict(list)
+    def _believed(self, request: Request) -> tuple[dict[str, list[Signature]], dict[str, str]]:
+        """What was accepted and still counts, and why something does not, by the names of the items.
+
+        A key may have been revoked since, or be gone from the trust root.
+        """
+        found: dict[str, list[Signature]] = defaultdict(list)
+        lost: dict[str, str] = {}
         for signature in self._accepted(request):
-            # a key may have been revoked since
-            self._check_one(request, signature)
-            by_name[signature.name].append(signature)
+            try:
+                self._check_one(request, signature)
+            except ColvertError as error:
+                lost[signature.name] = f"; of what came before, {error.what}"
+            else:
+                found[signature.name].append(signature)
+        return found, lost
+
+    def _advance(self, build: Build, request: Request) -> Outcome:
+        by_name, lost = self._believed(request)
         missing = []
         for item in request.items:
             have, need = len(by_name[item.name]), self.trust.policy.threshold(item.key)
             if have < need:
-                missing.append(f"{item.name}: {have} of {need} signatures by {item.key}")
+                why = lost.get(item.name, "")
+                missing.append(f"{item.name}: {have} of {need} signatures by {item.key}{why}")
         if missing:
             return Outcome(tuple(missing), request)
+        if lost:
+            # a round that is closed has the signatures that went into the release, and no other
+            self._keep(request, [one for rows in by_name.values() for one in rows])
         if any(item.kind is Kind.DSSE for item in request.items):
             write_envelopes(request, by_name, self.place)
             return Outcome()
@@ -177,6 +212,10 @@ class Attaching:
         for path in self.place.iterdir():
             if _LEFT.fullmatch(path.name):
                 discard(path)
+
+
+def _digests(request: Request) -> dict[str, str]:
+    return {item.name: item.digest for item in request.items}
 
 
 def attach(

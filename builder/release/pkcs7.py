@@ -109,9 +109,12 @@ class Content:
 
 def sign_content(content: Content, certificate: Certificate, sign: Callable[[bytes], bytes]) -> bytes:
     """SignedData over `content`; `sign` makes the RSA signature of a message, wherever the key is."""
-    attributes = _attributes(content)
-    message = content.data if attributes is None else SET + attributes.dump()[1:]
-    return _dump(content, [certificate], [_info(certificate, attributes, sign(message))])
+    return _whole(content, certificate, sign(_message(content)))
+
+
+def _whole(content: Content, certificate: Certificate, signature: bytes) -> bytes:
+    der = core.Any.load(certificate.public_bytes(Encoding.DER))
+    return _assemble(content, [der], [_info(certificate, _attributes(content), signature)])
 
 
 def merge(parts: Sequence[bytes], content: Content) -> bytes:
@@ -123,53 +126,49 @@ def merge(parts: Sequence[bytes], content: Content) -> bytes:
 
 
 def signers(data: bytes, content: Content, known: Iterable[Certificate]) -> list[Certificate]:
-    """Those of the known certificates whose keys signed `content`; `data` has to be well formed."""
+    """The known certificates that `data`, which has to be well formed, is over `content` by.
+
+    None where it is anything else: by a stranger too, with a certificate too many or too few, or
+    written in another way. Firmware and openssl look at more than one good signature, and what
+    is made again from its signatures alone leaves nothing to differ about.
+    """
     loaded = _load(data)
-    inner = loaded["content"]["value"]
-    given = None if isinstance(inner, core.Void) else inner.dump()
-    if loaded["content"]["type"].dotted != content.type or given != _tagged(content):
-        raise _wrong("it is over something else")
-    found = []
-    for certificate in known:
-        issuer = certificate.issuer.public_bytes()
-        for info in loaded["signer_infos"]:
-            sid = info["sid"]
-            same = (sid["issuer"].dump(), sid["serial"].native) == (issuer, certificate.serial_number)
-            if same and _holds(info, content, certificate):
-                found.append(certificate)
-                break
-    return found
+    certificates = loaded["certificates"]
+    inside = set() if isinstance(certificates, core.Void) else {one.dump() for one in certificates}
+    by_name = {_name(one): one for one in known if one.public_bytes(Encoding.DER) in inside}
+    found, parts = [], []
+    for info in loaded["signer_infos"]:
+        certificate = by_name.get((info["sid"]["issuer"].dump(), info["sid"]["serial"].native))
+        if certificate is None:
+            return []
+        signature = info["signature"].native
+        if not _verifies(certificate, content, signature):
+            return []
+        found.append(certificate)
+        parts.append(_whole(content, certificate, signature))
+    return found if parts and merge(parts, content) == data else []
 
 
-def _holds(info: _SignerInfo, content: Content, certificate: Certificate) -> bool:
-    message = content.data
-    signed = info["signed"]
-    if not isinstance(signed, core.Void):
-        wanted = {CONTENT_TYPE: core.ObjectIdentifier(content.type).dump(),
-                  MESSAGE_DIGEST: core.OctetString(hashlib.sha256(content.data).digest()).dump()}  # fmt: skip
-        found = {one["type"].dotted: one["values"] for one in signed}
-        if len(found) != len(signed):
-            return False
-        for kind, value in wanted.items():
-            if kind not in found or [one.dump() for one in found[kind]] != [value]:
-                return False
-        message = SET + signed.dump()[1:]
+def _name(certificate: Certificate) -> tuple[bytes, int]:
+    """What a message calls a certificate."""
+    return certificate.issuer.public_bytes(), certificate.serial_number
+
+
+def _verifies(certificate: Certificate, content: Content, signature: bytes) -> bool:
     key = certificate.public_key()
-    if info["digest_algorithm"]["algorithm"].dotted != SHA_256 or not isinstance(key, RSAPublicKey):
+    if not isinstance(key, RSAPublicKey):
         return False
     try:
-        key.verify(info["signature"].native, message, PKCS1v15(), SHA256())
+        key.verify(signature, _message(content), PKCS1v15(), SHA256())
     except InvalidSignature:
         return False
     return True
 
 
-def _tagged(content: Content) -> bytes | None:
-    """The content with the tag [0] around it."""
-    if content.inner is None:
-        return None
-    assert len(content.inner) < 128
-    return bytes((0xA0, len(content.inner))) + content.inner
+def _message(content: Content) -> bytes:
+    """What the key itself signs."""
+    attributes = _attributes(content)
+    return content.data if attributes is None else SET + bytes(attributes.dump()[1:])
 
 
 def _attributes(content: Content) -> _Attributes | None:
@@ -203,11 +202,6 @@ def _info(certificate: Certificate, attributes: _Attributes | None, signature: b
     if attributes is not None:
         fields["signed"] = attributes
     return _SignerInfo(fields)
-
-
-def _dump(content: Content, certificates: Iterable[Certificate], infos: Sequence[_SignerInfo]) -> bytes:
-    ders = [core.Any.load(one.public_bytes(Encoding.DER)) for one in certificates]
-    return _assemble(content, ders, infos)
 
 
 def _assemble(content: Content, certificates: Sequence[core.Any], infos: Sequence[_SignerInfo]) -> bytes:

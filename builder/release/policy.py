@@ -12,16 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.errors import Code, ColvertError, Location, raise_all
-from builder.manifest.marks import Items, Scalar, Source, Table, Value, compose, decode
+from builder.manifest.marks import MAX_BYTES, Items, Scalar, Source, Table, Value, compose, decode
 from builder.manifest.problems import Loc, Problems, explain
 from builder.pipeline.lock import held
 from builder.release.order import newer
-from builder.release.request import Item, Kind, Request
+from builder.release.request import Item, Kind, Request, read_some
 
 FILE = "policy.yaml"
+# some hundred bytes for each image
+MAX_STATE = 8 << 20
+
+
+Holder = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
 
 
 class _Part(BaseModel):
@@ -33,8 +38,18 @@ class KeyRule(_Part):
 
     items: tuple[str, ...] = ()
     """Names of items; none: all that ask for this key."""
+    holders: Annotated[tuple[Holder, ...], Field(max_length=64)] = ()
+    """Who has a key of this name, one each: NAME-HOLDER in the trust root. None: NAME has one holder."""
     threshold: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many different keys of this name have to sign."""
+    """How many of the holders have to sign."""
+
+    @model_validator(mode="after")
+    def _enough_holders(self) -> KeyRule:
+        if len(set(self.holders)) != len(self.holders):
+            raise ValueError("a holder is there twice")
+        if self.threshold > max(1, len(self.holders)):
+            raise ValueError("the threshold is higher than the number of holders")
+        return self
 
 
 class Policy(_Part):
@@ -52,6 +67,9 @@ class Policy(_Part):
     def threshold(self, key: str) -> int:
         return self.keys[key].threshold if key in self.keys else 1
 
+    def holders(self, key: str) -> tuple[str, ...]:
+        return self.keys[key].holders if key in self.keys else ()
+
 
 @dataclass(frozen=True)
 class State:
@@ -67,6 +85,9 @@ class State:
             return []
         if newer(last["version"], request.version):
             return [f"version {request.version} is older than {last['version']}, which was signed before"]
+        if request.version != last["version"]:
+            # machines take the two for one, and the record would forget what it knows of the other
+            return [f"version {request.version} is as new as {last['version']}, which was signed before"]
         return [
             f"{item.name}: version {request.version} was signed before with another digest"
             for item in items
@@ -92,7 +113,7 @@ def read_policy(path: Path) -> Policy:
     problems = Problems()
     problems.file(str(path))
     source = Source(str(path), path.parent)
-    text = decode(path.read_bytes(), source, problems)
+    text = decode(read_some(path, MAX_BYTES), source, problems)
     tree = compose(text, source, problems) if text is not None else None
     problems.raise_any()
     plain = _plain(tree) if tree is not None else {}
@@ -107,13 +128,16 @@ def read_policy(path: Path) -> Policy:
 def read_state(path: Path) -> State:
     """The state that a policy keeps; it may not be there yet."""
     try:
-        images = json.loads(path.read_text())
+        data = read_some(path, MAX_STATE)
+        if len(data) > MAX_STATE:
+            raise ValueError("too large")
+        images = json.loads(data)
         assert all(
             isinstance(one["version"], str) and isinstance(one["items"], dict) for one in images.values()
         )
     except FileNotFoundError:
         return State(path)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         what = "the record of what was signed is damaged"
         raise ColvertError(Code.POLICY, what, where=Location(str(path))) from error
     return State(path, images)

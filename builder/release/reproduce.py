@@ -68,7 +68,8 @@ class Report(BaseModel):
 
     @property
     def same(self) -> bool:
-        return all(output.same for output in self.outputs)
+        """Whether something was compared, and none of it differs."""
+        return bool(self.outputs) and all(output.same for output in self.outputs)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Release: the request of a build that waits for keys, and the signatures that answer it.
 
-Formats: docs/reference/signing-request.md. Nothing here touches more than bytes: the machine
+Formats: docs/reference/release-index.md. Nothing here touches more than bytes: the machine
 that holds the keys reads and writes these files and needs nothing else of Colvert.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -22,7 +22,7 @@ from builder.pipeline.mistake import first_mistake
 from builder.release.dsse import pae
 from builder.release.index import Digest, VersionText, Word
 
-# the index of a release of every target has about 10 KB
+# the indexes of a release of every target, with its provenance, have 64 KB
 MAX_SIZE = 8 << 20
 
 ItemName = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
@@ -37,6 +37,14 @@ class Kind(StrEnum):
     AUTHENTICODE = "authenticode"
     ROOT_HASH = "pkcs7-roothash"
     DSSE = "dsse"
+
+
+# all that a release has to sign: what has no other name is signed once in a version
+ITEMS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.AUTHENTICODE: ("uki", "loader"),
+    Kind.ROOT_HASH: ("usr-root-hash",),
+    Kind.DSSE: ("update-index", "release-index", "provenance"),
+}
 
 
 class _Model(BaseModel):
@@ -76,6 +84,8 @@ class Item(_Model):
             raise ValueError("the digest is not that of the content")
         if (self.kind is Kind.DSSE) != bool(self.payload_type):
             raise ValueError("an envelope, and nothing else, has a payload type")
+        if self.name not in ITEMS[self.kind]:
+            raise ValueError(f"what is signed as {self.kind} is called {', '.join(ITEMS[self.kind])}")
         return self
 
 
@@ -162,16 +172,17 @@ def parse_signatures(data: bytes, where: Path) -> Signatures:
 
 
 def read_request(path: Path) -> Request:
-    return parse_request(_read(path), path)
+    return parse_request(read_some(path, MAX_SIZE), path)
 
 
 def read_signatures(paths: Sequence[Path]) -> list[Signatures]:
-    return [parse_signatures(_read(path), path) for path in paths]
+    return [parse_signatures(read_some(path, MAX_SIZE), path) for path in paths]
 
 
-def _read(path: Path) -> bytes:
+def read_some(path: Path, size: int) -> bytes:
+    """A file, or one byte more than it may have."""
     with path.open("rb") as stream:
-        return stream.read(MAX_SIZE + 1)
+        return stream.read(size + 1)
 
 
 def _parse(model: type[File], data: bytes, what: str, where: Path) -> File:

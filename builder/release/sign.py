@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,22 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import Certificate
 
 from builder.errors import Code, ColvertError, raise_all
+from builder.pipeline.key import digest_bytes
 from builder.release import authenticode, contents
 from builder.release import index as update
-from builder.release.contents import PROVENANCE_TYPE, Contents, parse_contents
+from builder.release.contents import PROVENANCE_TYPE, Contents, parse_contents, pending
 from builder.release.index import Index, parse_index
 from builder.release.keys import PublicKey
 from builder.release.pkcs7 import sign_content
 from builder.release.policy import Policy
-from builder.release.request import Item, Kind, Request, Signature, Signatures, to_base64
+from builder.release.request import ITEMS, Item, Kind, Request, Signature, Signatures, to_base64
 from builder.release.signers import KeySigner
+from builder.release.statement import Statement, parse_statement
 from builder.release.trust import root_hash
 
-# what an item of a name holds; other names hold provenance
-TYPES = {"update-index": update.PAYLOAD_TYPE, "release-index": contents.PAYLOAD_TYPE}
+UPDATE, RELEASE, PROVENANCE = ITEMS[Kind.DSSE]
+# what an item of a name holds
+TYPES = {UPDATE: update.PAYLOAD_TYPE, RELEASE: contents.PAYLOAD_TYPE, PROVENANCE: PROVENANCE_TYPE}
 
 
 @dataclass(frozen=True)
@@ -95,52 +99,104 @@ def shown(request: Request, items: Sequence[Item]) -> Iterator[str]:
         yield f"    {item.context}"
         yield f"    sha256 {item.digest}"
         if item.kind is Kind.DSSE:
-            yield from (f"    {line}" for line in _inside(item, request))
+            yield from (f"    {line}" for line in _inside(item))
 
 
-def _inside(item: Item, request: Request) -> Iterator[str]:
-    """What an envelope's content says of itself; what contradicts the request is refused."""
+def _inside(item: Item) -> Iterator[str]:
+    """What an envelope's content, which was checked before, says of itself."""
     yield f"{item.payload_type}, {len(item.payload)} bytes"
-    try:
-        content = json.loads(item.payload)
-    except ValueError:
-        return
-    if not isinstance(content, dict):
-        return
-    for name, value in sorted(content.items()):
+    for name, value in sorted(json.loads(item.payload).items()):
         if isinstance(value, str | int):
-            yield f"{name}: {ascii(value)[:90]}"
+            yield f"{_word(name)}: {ascii(value)[:90]}"
         elif isinstance(value, list):
-            yield f"{name}: {len(value)}"
+            yield f"{_word(name)}: {len(value)}"
+
+
+def _word(name: str) -> str:
+    """A key as it is where it is a plain word; else so that it looks like nothing else."""
+    return name if re.fullmatch("[A-Za-z_]{1,30}", name) else _told(name)
 
 
 def check_content(request: Request, items: Sequence[Item], policy: Policy) -> None:
     """Refuse an envelope whose content is not what its name says, or of another image or version."""
     errors = []
+    release = _release(request)
     for item in items:
         if item.kind is Kind.DSSE:
             try:
-                _check_content(request, item, policy)
+                _check_content(request, item, policy, release)
             except ColvertError as error:
                 errors.append(error.but(what=f"{item.name}: {error.what}"))
     raise_all(errors)
 
 
-def _check_content(request: Request, item: Item, policy: Policy) -> None:
+def _release(request: Request) -> Contents | None:
+    """The release index that the request has, which all else in it has to fit."""
+    item = request.item(RELEASE)
+    if item is None or item.payload_type != TYPES[RELEASE]:
+        return None
+    return parse_contents(item.payload, Path(RELEASE))
+
+
+def _check_content(request: Request, item: Item, policy: Policy, release: Contents | None) -> None:
     where = Path(item.name)
-    if item.payload_type not in (TYPES.get(item.name), PROVENANCE_TYPE):
-        raise ColvertError(Code.RELEASE_INVALID, f"it holds {item.payload_type!r}")
-    made: Index | Contents
-    if item.payload_type == update.PAYLOAD_TYPE:
-        made = parse_index(item.payload, where)
-    elif item.payload_type == contents.PAYLOAD_TYPE:
+    if item.payload_type != TYPES.get(item.name):
+        raise _invalid(f"it holds {item.payload_type!r}")
+    made: Index | Contents | Statement
+    if item.name == RELEASE:
         made = parse_contents(item.payload, where)
-        unknown = sorted(set(made.keys.model_dump().values()) - set(policy.keys))
-        if policy.keys and unknown:
-            what = f"the release has keys that the policy does not know: {', '.join(unknown)}"
-            raise ColvertError(Code.POLICY, what)
+        _check_keys(made, policy)
+    elif item.name == UPDATE:
+        made = parse_index(item.payload, where)
     else:
-        return
+        made = parse_statement(item.payload, where)
+    # a key that is there twice is another value to another parser
+    if not isinstance(made, Statement) and made.payload() != item.payload:
+        raise _invalid("it is not written as canonical JSON")
     if (made.image_id, made.version) != (request.image_id, request.version):
-        what = f"it is of {made.image_id} {made.version}, the request of {request.image_id} {request.version}"
-        raise ColvertError(Code.RELEASE_INVALID, what)
+        raise _invalid(
+            f"it is of {made.image_id} {made.version}, the request of {request.image_id} {request.version}"
+        )
+    if release is not None:
+        _check_release(item, made, release)
+
+
+def _check_keys(release: Contents, policy: Policy) -> None:
+    unknown = sorted(set(release.keys.model_dump().values()) - set(policy.keys))
+    if policy.keys and unknown:
+        what = f"the release has keys that the policy does not know: {', '.join(unknown)}"
+        raise ColvertError(Code.POLICY, what)
+
+
+def _check_release(item: Item, made: Index | Contents | Statement, release: Contents) -> None:
+    """What the release index says of the rest of the request is so."""
+    listed = {one.path: one.sha256 for one in release.envelopes}
+    payload = digest_bytes(item.payload)
+    places = [path for one in pending(release.version) if one.name == item.name for path in one.files]
+    if any(listed.get(path) != payload for path in places):
+        raise _invalid("it is another one than the release index names")
+    if isinstance(made, Index):
+        if (made.architecture, made.root_hash) != (release.architecture, release.root_hash):
+            raise _invalid("its architecture or root hash is another one than the release index's")
+    elif isinstance(made, Statement):
+        _check_subjects(made, release)
+
+
+def _check_subjects(statement: Statement, release: Contents) -> None:
+    files = {one.path: one.sha256 for one in release.files}
+    unsigned = {one.unsigned: one.files[0] for one in pending(release.version)}
+    files |= {
+        path: one.sha256 for path, name in unsigned.items() for one in release.envelopes if one.path == name
+    }
+    other = [one.name for one in statement.subject if files.get(one.name) != one.digest.sha256]
+    if other:
+        raise _invalid(f"it is of files that are not the release index's: {', '.join(map(_told, other[:5]))}")
+
+
+def _told(text: str) -> str:
+    """Somebody else's text on a terminal: one line, which cannot look like another."""
+    return ascii(text)[:60]
+
+
+def _invalid(what: str) -> ColvertError:
+    return ColvertError(Code.RELEASE_INVALID, what)

@@ -1,8 +1,9 @@
 """Release: the trust root, the public halves of a project's keys, and who of them signed.
 
 A key NAME is the file NAME.crt (X.509: it signs programs and root hashes) or NAME.pem (a bare
-public key: it signs indexes). Where several people hold it, or it is being replaced, NAME-ANY.crt
-is one more. What lies in `revoked/` is refused, wherever else it lies.
+public key: it signs indexes). One that it replaced, or will be replaced by, is NAME-ID, where ID is
+the beginning of its own SHA-256. Where the policy says that several people hold the key, each has one
+of its own, NAME-HOLDER, and no other counts. What lies in `revoked/` is refused, wherever else it lies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, raise_all
 from builder.release.authenticode import content as program
 from builder.release.dsse import pae
 from builder.release.keys import PublicKey, read_public
@@ -26,6 +27,8 @@ from builder.release.request import Item, Kind, Signature
 
 REVOKED = "revoked"
 SUFFIXES = (".crt", ".pem")
+# as `colvert keys rotate` calls a key that it replaced
+ID_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Known:
     name: str
     key: PublicKey
     certificate: Certificate | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What may stand behind its name: the beginning of the key's SHA-256, or the certificate's."""
+        certificate = self.certificate
+        digests = [self.key.id] + ([certificate.fingerprint(SHA256()).hex()] if certificate else [])
+        return tuple(digest[:ID_LENGTH] for digest in digests)
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,11 @@ class Trust:
 
     def named(self, name: str) -> list[Known]:
         """The keys that count as NAME."""
-        return [one for one in self._left if one.name == name or one.name.startswith(f"{name}-")]
+        holders = self.policy.holders(name)
+        if holders:
+            names = {f"{name}-{holder}" for holder in holders}
+            return [one for one in self._left if one.name in names]
+        return [one for one in self._left if one.name in (name, *(f"{name}-{each}" for each in one.ids))]
 
     def certificates(self, name: str) -> list[Certificate]:
         return [one.certificate for one in self.named(name) if one.certificate is not None]
@@ -68,8 +82,8 @@ class Trust:
 
     def check(self, item: Item, signature: Signature) -> None:
         """Refuse a signature that is not by a key that the item wants."""
-        found = self._signers(item, signature.data)
-        if signature.keyid in found:
+        # by nobody else besides: who has one of two certificates would refuse the two in one
+        if self._signers(item, signature.data) == {signature.keyid}:
             return
         if signature.keyid in self.revoked:
             raise refused(item, f"the key {signature.keyid[:16]} is revoked")
@@ -133,7 +147,22 @@ def read_trust(places: Sequence[Path]) -> Trust:
     if not known:
         where = Location(str(places[0])) if places else None
         raise ColvertError(Code.USAGE, "the trust root has no keys (NAME.crt, NAME.pem)", where=where)
-    return Trust(tuple(known), frozenset(revoked), policy)
+    trust = Trust(tuple(known), frozenset(revoked), policy)
+    raise_all(
+        [_two_keys(one) for key in policy.keys if policy.holders(key) for one in _ambiguous(trust.named(key))]
+    )
+    return trust
+
+
+def _ambiguous(known: Sequence[Known]) -> list[str]:
+    """Holders that would count more than once; places of trust roots may repeat each other."""
+    keys = {(one.name, one.certificate is None, one.key.id) for one in known}
+    names = [(name, bare) for name, bare, _ in keys]
+    return sorted({name for name, bare in names if names.count((name, bare)) > 1})
+
+
+def _two_keys(name: str) -> ColvertError:
+    return ColvertError(Code.USAGE, f"the trust root has two keys {name}: a holder has one")
 
 
 def _files(place: Path) -> list[Path]:

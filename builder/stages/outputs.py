@@ -54,11 +54,10 @@ def deliver_file(content: bytes, target: Path, events: Events) -> None:
 
 
 def _give(source: Path, target: Path) -> None:
-    mode = source.stat().st_mode & 0o777
     with source.open("rb") as data, target.open("wb") as copy:
         try:
             fcntl.ioctl(copy.fileno(), FICLONE, data.fileno())
-            os.fchmod(copy.fileno(), mode)
+            shutil.copystat(source, target)  # by its time _same knows it again
             return
         except OSError:
             pass
@@ -70,16 +69,23 @@ def _give(source: Path, target: Path) -> None:
 
 
 def _same(source: Path, target: Path) -> bool:
-    """Whether every file is there, by identity (hard link) or by size and time (reflink, copy)."""
+    """Whether `target` has just what `source` has."""
     if not target.is_dir():
         return False
-    wanted = {name: entry.stat(follow_symlinks=False) for name, entry in walk(source)}
-    found = {name: entry.stat(follow_symlinks=False) for name, entry in walk(target)}
-    if wanted.keys() != found.keys():
-        return False
-    return all(
-        os.path.samestat(info, found[name])
-        or not (info.st_mode & 0o100000)
-        or (info.st_size == found[name].st_size and found[name].st_mtime >= info.st_mtime)
-        for name, info in wanted.items()
-    )
+    wanted, found = dict(walk(source)), dict(walk(target))
+    return wanted.keys() == found.keys() and all(_alike(entry, found[name]) for name, entry in wanted.items())
+
+
+def _alike(entry: os.DirEntry[str], there: os.DirEntry[str]) -> bool:
+    """Whether two are one file (hard link), or of one size and time: a reflink and a copy keep it.
+
+    An older output of the same size is no reason to think so: the store may have gone back to what it
+    had before, so that the newer file is the stale one.
+    """
+    if entry.is_symlink() or there.is_symlink():
+        return entry.is_symlink() and there.is_symlink() and os.readlink(entry) == os.readlink(there)
+    if entry.is_dir() or there.is_dir():
+        return entry.is_dir() and there.is_dir()
+    info, found = entry.stat(), there.stat()
+    one = (info.st_size, info.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+    return os.path.samestat(info, found) or one

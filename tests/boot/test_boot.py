@@ -18,7 +18,7 @@ from builder.formats.gpt import ALIGNMENT, ESP_SIZE, MIB, USR_SIZE
 from builder.machine.credentials import checkout_key, ssh_credentials
 from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import SSH_FAILED
-from builder.machine.probe import boot
+from builder.machine.probe import Running, boot
 from builder.machine.qemu import DISK_PATH, Bus, Forward, MachineSpec, Nic
 from builder.sandbox.run import run
 from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Booted, let_in, up
@@ -256,6 +256,28 @@ def test_a_corrupted_slot_restarts_instead_of_hanging(spec: MachineSpec, host: H
             assert kinds & {"verity", "unit-failed"}
             assert "emergency" not in kinds
             assert "login:" not in running.console.text()
+
+
+def _throttle(running: Running, speed: int) -> None:
+    """Let the disk pass so many bytes a second from now on; 0: as many as it can."""
+    rest = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+    running.qmp.execute("block_set_io_throttle", {"device": "disk", "bps": speed, **rest})
+
+
+@pytest.mark.long
+def test_a_disk_that_does_not_answer_the_kernel_restarts_the_machine(spec: MachineSpec, host: Host) -> None:
+    """Nothing else would end that boot: no program runs yet that could feed or open a watchdog."""
+    with machine(spec, host) as made, boot(made) as running:
+        running.wait_for("Linux version", BOOT_SECONDS)
+        _throttle(running, 1)
+        # a task that waits for two minutes is looked for every two minutes
+        running.wait_for("Kernel panic - not syncing: hung_task: blocked tasks", 360)
+        _throttle(running, 0)
+        running.wait_reset(1, SETTLE_SECONDS)
+        guest = running.guest(host.key())
+        guest.wait(BOOT_SECONDS, running.alive)
+        assert guest.run("systemctl is-system-running --wait", timeout=SETTLE_SECONDS).strip() == "running"
+        assert guest.run("sysctl -n kernel.hung_task_panic").strip() == "0"
 
 
 def test_the_disk_is_found_on_every_bus(spec: MachineSpec, host: Host) -> None:

@@ -6,6 +6,7 @@ Each machine starts with version 1, which has proved itself, and version 2, whic
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -57,6 +58,9 @@ _RARE = "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in r
 PROPS: dict[str, str | tuple[str, int]] = {
     "/etc/colvert/health.d/50-test": (_CHECK, 0o755),
     "/usr/lib/systemd/system/broken.service": _UNIT.format(what="Broken", command="/usr/bin/false"),
+    "/usr/lib/systemd/system/stuck.service": _UNIT.format(
+        what="Stuck", command="/usr/bin/sleep infinity"
+    ).replace("[Service]", "DefaultDependencies=no\nBefore=sysinit.target\n[Service]"),
     "/usr/lib/colvert-test/hang": ("#!/bin/sh\nwhile :; do sleep 1000; done\n", 0o755),
     "/usr/lib/colvert-test/rare": _RARE,
 }
@@ -131,8 +135,35 @@ UNIT = Case(
     r"This boot has failed \(health: units failed: broken\.service\)", 300,
     words=("systemd.wants=broken.service",), attempts=3, journal="broken.service: Failed", full=True,
 )  # fmt: skip
+
+
+def _drop_in(unit: str, text: str) -> str:
+    """A word of the command line that adds to a unit."""
+    coded = base64.b64encode(text.encode()).decode()
+    return f"systemd.set_credential_binary=systemd.unit-dropin.{unit}:{coded}"
+
+
+# the loader stands in for the kexec, and a minute and a half for the 14 minutes
+STUCK = Case(
+    "a start that hangs, by kexec", "health", "did not complete in time, it waits for: .*stuck.service",
+    r"This boot has failed \(health: the boot did not complete in time", 300,
+    words=(
+        "colvert.entry=colvert_2+0-1.efi", "systemd.mask=systemd-bless-boot.service",
+        "systemd.wants=stuck.service", _drop_in("boot-complete.target", "[Unit]\nJobTimeoutSec=90s\n"),
+    ),
+    journal="Starting stuck.service",
+)  # fmt: skip
+# what a disk that stops answering does to the script
+GIVE_UP = Case(
+    "a restart that hangs", "hang", "its boots left no word", "reboot: Restarting system", 300,
+    words=(
+        "systemd.wants=broken.service",
+        _drop_in("colvert-give-up.service", "[Service]\nExecStart=\nExecStart=/usr/bin/sleep infinity\n"),
+    ),
+    journal="broken.service: Failed",
+)  # fmt: skip
 SAMPLE = (HEALTH, READ_AT_BOOT, PANIC)
-LONG = (SUPERBLOCK, RARE, EMPTY, HANG, FROZEN, TRUNCATED, UNIT)
+LONG = (SUPERBLOCK, RARE, EMPTY, HANG, FROZEN, TRUNCATED, STUCK, GIVE_UP, UNIT)
 
 
 @dataclass(frozen=True)
@@ -289,6 +320,22 @@ def test_a_good_version_is_blessed(place: Versions) -> None:
 
 
 @pytest.mark.long
+def test_with_two_bad_versions_it_stays_as_it_is(place: Versions) -> None:
+    """Nothing is left to try: the newest one runs for somebody to look at, and does not restart for ever."""
+    work, sdk = place.folder(), place.host.sdk
+    esp = {
+        "EFI/Linux/colvert_1+0-3.efi": place.one.make_uki(work / "one.efi", sdk),
+        "EFI/Linux/colvert_2+1.efi": place.two.make_uki(work / "two.efi", sdk, HEALTH.words),
+    }
+    disk = Disk(place.one, place.two, esp).make(work / "disk.raw", sdk)
+    with _started(disk, place.host) as booted:
+        booted.running.wait_for("Not restarting: no attempt and no other system is left", 2 * BOOT_SECONDS)
+        assert booted.version() == "2"
+        assert booted.running.resets() == 0, booted.running.told()
+        assert sorted(booted.entries()) == ["colvert_1+0-3.efi", "colvert_2+0-1.efi"]
+
+
+@pytest.mark.long
 def test_kexec_started_versions_are_blessed_too(place: Versions) -> None:
     """The loader stands in for the kexec: what counts is what the command line says."""
     work, sdk = place.folder(), place.host.sdk
@@ -304,6 +351,16 @@ def test_kexec_started_versions_are_blessed_too(place: Versions) -> None:
         booted.healthy()
         assert sorted(booted.entries()) == ["colvert_1.efi", "colvert_2.efi"]
         assert booted.ask("systemctl is-active colvert-kexec-bless.service") == "active"
+        # the limit of the whole start has to run while that may still hang
+        asked, basic = (
+            int(booted.ask(f"systemctl show --property={what} --value"))
+            for what in (
+                "ExecMainStartTimestampMonotonic colvert-kexec-boot.service",
+                "ActiveEnterTimestampMonotonic basic.target",
+            )
+        )
+        assert 0 < asked < basic
+        assert booted.ask("systemctl show --property=KExecWatchdogUSec --value") == "5min"
 
 
 @pytest.mark.long

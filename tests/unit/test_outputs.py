@@ -48,6 +48,37 @@ def test_changed_outputs_replace_the_old_ones_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["qemu"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_outputs_go_back_with_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """The same size, and newer than what the store has of the old: still the wrong one."""
+    if not links:
+        monkeypatch.setattr("builder.stages.outputs.os.link", _refuse)
+    target, first = tmp_path / "out/qemu", _source(tmp_path)
+    deliver(first, target, Events())
+    deliver(_source(tmp_path, "two"), target, Events())
+    assert (target / "inner/file").read_text() == "two"
+    deliver(first, target, Events())
+    assert (target / "inner/file").read_text() == "one"
+    before = target.stat().st_ino
+    deliver(first, target, Events())
+    assert target.stat().st_ino == before
+
+
+def _refuse(source: Path, target: Path) -> None:
+    raise OSError(18, "Invalid cross-device link")
+
+
+def test_a_link_to_something_else_is_no_output(tmp_path: Path) -> None:
+    source, target = _source(tmp_path), tmp_path / "out/qemu"
+    deliver(source, target, Events())
+    (target / "link").unlink()
+    (target / "link").symlink_to("inner")
+    deliver(source, target, Events())
+    assert (target / "link").readlink() == Path("inner/file")
+
+
 def test_a_failing_delivery_leaves_the_old_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "out/qemu"
     deliver(_source(tmp_path), target, Events())

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from builder.errors import Code, ColvertError
+from builder.release.attach import BootSignatures
 from builder.release.contents import FILE, paths
+from builder.release.pkcs7 import merge
+from builder.release.request import read_signatures, to_base64
+from builder.release.rounds import begin, read_build
+from builder.release.trust import read_certificate, read_trust, root_hash
 from tests.unit.signing import NAMES, Project, make, private, write_keys
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
@@ -39,6 +45,16 @@ def refused(project: Project, *files: Path) -> ColvertError:
         name: data for name, data in before.items() if not name.endswith("/lock")
     }
     return caught.value
+
+
+def by(project: Project, name: str) -> Path:
+    return project.sign(name, out=f"{name}.json", as_name={name: name.partition("-")[0]})
+
+
+def write_policy(project: Project, **holders: str) -> None:
+    """A policy of all keys, with the holders of some."""
+    rows = [f"  {name}: {{holders: [{holders.get(name, '')}]}}\n" for name in NAMES]
+    (project.keys / "policy.yaml").write_text("keys:\n" + "".join(rows))
 
 
 def test_two_rounds_lead_to_a_signed_release(tmp_path: Path) -> None:
@@ -69,7 +85,8 @@ def test_signatures_come_in_any_order_and_more_than_once(tmp_path: Path) -> None
 def test_two_of_three_sign(tmp_path: Path) -> None:
     project = make(tmp_path, names=("db-a", "db-b", "db-c", "verity", "release-a", "release-b"))
     (project.keys / "policy.yaml").write_text(
-        "keys: {db: {threshold: 2}, release: {threshold: 2}, verity: {}}\n"
+        "keys: {db: {holders: [a, b, c], threshold: 2}, "
+        "release: {holders: [a, b], threshold: 2}, verity: {}}\n"
     )
     a = project.sign("db-a", out="a.json", as_name={"db-a": "db"})
     b = project.sign("db-c", out="b.json", as_name={"db-c": "db"})
@@ -83,15 +100,78 @@ def test_two_of_three_sign(tmp_path: Path) -> None:
     assert project.attach(first).missing == ()
     assert project.verify().errors == []
     (project.keys / "policy.yaml").write_text(
-        "keys: {db: {threshold: 3}, release: {threshold: 2}, verity: {}}\n"
+        "keys: {db: {holders: [a, b, c], threshold: 3}, "
+        "release: {holders: [a, b], threshold: 2}, verity: {}}\n"
     )
     assert project.broken() == {"boot/acme_1.0.0.efi", "boot/systemd-bootx64.efi"}
 
 
-def test_a_third_signer_after_the_assembly_is_too_late(tmp_path: Path) -> None:
-    project = make(tmp_path, names=("db", "db-b", "verity", "release"))
-    late = project.sign("db-b", out="late.json", as_name={"db-b": "db"})
+@pytest.mark.parametrize(
+    "rule",
+    ["{threshold: 2}", "{holders: [a], threshold: 2}", "{holders: [a, a], threshold: 2}", "{holders: [A]}"],
+)
+def test_a_threshold_without_so_many_holders(rule: str, tmp_path: Path) -> None:
+    project = make(tmp_path)
+    (project.keys / "policy.yaml").write_text(f"keys:\n  release: {rule}\n")
+    with pytest.raises(ColvertError, match=r"policy.yaml:2:"):
+        project.attach()
+
+
+def test_one_holder_counts_once(tmp_path: Path) -> None:
+    """Neither with the key that was replaced, nor with one that has another purpose."""
+    project = make(tmp_path, names=("db", "verity", "release", "release-a", "release-a2"))
+    (project.keys / "policy.yaml").write_text(
+        "keys: {db: {}, verity: {}, release: {holders: [a, b], threshold: 2}}\n"
+    )
     project.attach(project.sign("db", "verity"))
+    old = project.keys / f"release-{private('release').id[:16]}.pem"
+    (project.keys / "release.pem").rename(old)
+    assert project.attach(by(project, "release-a")).missing
+    for name in ("release", "release-a2"):
+        path = project.sign(name, out=f"{name}.json", as_name={name: "release"})
+        assert "another key than release" in refused(project, path).what
+    # the same key under two names, and two keys under one
+    write_keys(project.keys, ["release-a"])
+    (project.keys / "release-b.pem").write_bytes((project.keys / "release-a.pem").read_bytes())
+    assert project.attach(by(project, "release-a")).missing
+    write_keys(tmp_path / "more", ["release-b"])
+    with pytest.raises(ColvertError, match="two keys release-b"):
+        read_trust([project.keys, tmp_path / "more"])
+
+
+def test_a_name_that_begins_like_another(tmp_path: Path) -> None:
+    """What `keys rotate` leaves counts; a key of another name, or of somebody's making, does not."""
+    project = make(tmp_path)
+    project.attach(project.sign("db", "verity"))
+    write_keys(project.keys, ["release-staging"])
+    path = project.sign("release-staging", as_name={"release-staging": "release"})
+    assert "another key than release" in refused(project, path).what
+    staging = project.keys / "release-staging.pem"
+    staging.rename(project.keys / "release-0123456789abcdef.pem")
+    assert "another key than release" in refused(project, path).what
+    (project.keys / "release-0123456789abcdef.pem").rename(
+        project.keys / f"release-{private('release-staging').id[:16]}.pem"
+    )
+    assert project.attach(path).missing == ()
+    assert project.verify().errors == []
+
+
+def test_a_certificate_that_was_replaced_still_counts(tmp_path: Path) -> None:
+    """Under the name that `keys rotate` gives it, which is of the certificate."""
+    keys = write_keys(tmp_path / "keys", ["db", "db-b"], private_too=False)
+    digest = read_certificate(keys / "db.crt").fingerprint(SHA256()).hex()
+    (keys / "db.crt").rename(keys / f"db-{digest[:16]}.crt")
+    (keys / "db-b.crt").rename(keys / "db.crt")
+    assert len(read_trust([keys]).certificates("db")) == 2
+    (keys / f"db-{digest[:16]}.crt").rename(keys / f"db-{digest[:15]}.crt")
+    assert len(read_trust([keys]).certificates("db")) == 1
+
+
+def test_a_third_signer_after_the_assembly_is_too_late(tmp_path: Path) -> None:
+    project = make(tmp_path, names=("db-a", "db-b", "verity", "release"))
+    write_policy(project, db="a, b")
+    late = project.sign("db-b", out="late.json", as_name={"db-b": "db"})
+    project.attach(by(project, "db-a"), by(project, "verity"))
     assert "closed" in refused(project, late).what
 
 
@@ -108,6 +188,20 @@ def test_truncated_signatures(name: str, tmp_path: Path) -> None:
         assert refused(project, path).code is Code.SIGNATURE_INVALID
     path.write_text(path.read_text()[:200])
     assert refused(project, path).code is Code.RELEASE_INVALID
+
+
+def test_a_signature_by_somebody_else_too(tmp_path: Path) -> None:
+    """Both are keys of the trust root, but a message is by the one that it is said to be by."""
+    project = make(tmp_path, names=("db", "verity", "verity-b", "release"))
+    write_policy(project, verity="b, c")
+    path = project.sign("verity-b", as_name={"verity-b": "verity"})
+    write_keys(project.keys, ["verity-c"])
+    whole, item = json.loads(path.read_text()), project.request.items[-1]
+    other = project.sign("verity-c", out="c.json", as_name={"verity-c": "verity"})
+    parts = [read_signatures([one])[0].signatures[0].data for one in (path, other)]
+    whole["signatures"][0]["value"] = to_base64(merge(parts, root_hash(item.digest)))
+    path.write_text(json.dumps(whole))
+    assert "does not fit" in refused(project, path).what
 
 
 def test_a_damaged_signature(tmp_path: Path) -> None:
@@ -149,6 +243,56 @@ def test_a_revoked_key(tmp_path: Path) -> None:
     project.attach(project.sign("release"))
     write_keys(project.keys / "revoked", ["verity", "release"], private_too=False)
     assert "revoked" in refused(project).what
+
+
+HOLDERS = ("db-a", "db-b", "verity", "release")
+
+
+def test_a_key_is_revoked_before_the_others_sign(tmp_path: Path) -> None:
+    """What it signed is passed over, and the rest is enough."""
+    project = make(tmp_path, names=HOLDERS)
+    write_policy(project, db="a, b")
+    project.attach(by(project, "db-a"))
+    write_keys(project.keys / "revoked", ["db-a"], private_too=False)
+    first = project.attach().missing
+    assert "uki: 0 of 1" in first[0] and "revoked" in first[0]
+    assert project.attach(by(project, "verity")).missing == first[:2]
+    assert project.attach(by(project, "db-b")).request is not None
+    assert project.attach(by(project, "release")).missing == ()
+    assert project.verify().errors == []
+
+
+@pytest.mark.parametrize("gone", ["revoked", "removed"])
+def test_a_key_is_revoked_after_the_assembly(gone: str, tmp_path: Path) -> None:
+    """The boot has its signature; a new build has not, and takes the others' again."""
+    project = make(tmp_path, names=HOLDERS)
+    write_policy(project, db="a, b")
+    project.attach(by(project, "db-a"), by(project, "verity"))
+    if gone == "revoked":
+        write_keys(project.keys / "revoked", ["db-a"], private_too=False)
+    else:
+        (project.keys / "db-a.crt").unlink()
+    error = refused(project)
+    assert gone in error.what or "not in the trust root" in error.what
+    assert "build again" in error.hint
+    build = read_build(project.place)
+    project.assemble(build, project.request, BootSignatures())
+    assert begin(build, project.place, None) is not None
+    assert "uki: 0 of 1" in project.attach().missing[0]
+    assert project.attach(by(project, "db-b")).request is not None
+    assert project.attach(by(project, "release")).missing == ()
+    assert project.verify().errors == []
+
+
+def test_the_key_of_the_indexes_is_revoked(tmp_path: Path) -> None:
+    project = make(tmp_path).sign_all()
+    write_keys(project.keys, ["release-b"])
+    (project.keys / "release.pem").unlink()
+    (project.keys / "release-b.pem").rename(project.keys / "release.pem")
+    write_keys(project.keys / "revoked", ["release"], private_too=False)
+    assert "release-index: 0 of 1" in project.attach().missing[1]
+    assert project.attach(by(project, "release-b")).missing == ()
+    assert project.verify().errors == []
 
 
 def test_signatures_of_another_request(tmp_path: Path) -> None:

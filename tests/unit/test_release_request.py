@@ -15,6 +15,7 @@ from builder.pipeline.key import digest_bytes
 from builder.release.contents import Contents, Enveloped, KeyNames, Listed, parse_contents
 from builder.release.dsse import pae
 from builder.release.request import (
+    ITEMS,
     Item,
     Kind,
     Request,
@@ -41,7 +42,7 @@ def items(draw: st.DrawFn) -> Item:
     elif kind is Kind.DSSE:
         content, kind_of_payload = draw(st.binary(max_size=200)), draw(LINES.filter(bool))
         digest = digest_bytes(pae(kind_of_payload, content))
-    return Item(name=draw(NAMES), kind=kind, digest=digest, content=to_base64(content),
+    return Item(name=draw(st.sampled_from(ITEMS[kind])), kind=kind, digest=digest, content=to_base64(content),
                 payload_type=kind_of_payload, key=draw(NAMES), context=draw(LINES))  # fmt: skip
 
 
@@ -134,6 +135,8 @@ def fields() -> dict[str, Any]:
     [
         ({"context": "\x1b[2J"}, "context"),
         ({"name": "../uki"}, "name"),
+        ({"name": "uki2"}, "uki, loader"),
+        ({"name": "usr-root-hash"}, "uki, loader"),
         ({"kind": "raw"}, "kind"),
         ({"algorithm": "sha1"}, "algorithm"),
         ({"digest": "AB" * 32}, "digest"),

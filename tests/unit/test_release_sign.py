@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asn1crypto import cms, x509
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from builder.cli.attach import cli as attach_cli
 from builder.cli.sign import cli
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, check_tree
 from builder.formats.verity import signature_partition
-from builder.release import authenticode
-from builder.release.pkcs7 import merge, sign_content, signers
+from builder.pipeline.key import canonical, digest_bytes, digest_file
+from builder.release import authenticode, contents, provenance
+from builder.release import index as update_index
+from builder.release.attach import BootSignatures
+from builder.release.contents import FILE, PROVENANCE_TYPE, paths
+from builder.release.dsse import pae, parse
+from builder.release.pkcs7 import Content, merge, sign_content, signers
 from builder.release.policy import read_policy
-from builder.release.request import read_signatures
+from builder.release.request import Request, read_signatures, to_base64
+from builder.release.rounds import Build
 from builder.release.signers import open_signer
 from builder.release.trust import read_certificate, root_hash
 from tests.conftest import ROOT
@@ -83,12 +94,11 @@ def test_programs_that_are_cut_off() -> None:
 
 
 def test_no_bit_of_a_signature_is_free(keys: Path) -> None:
-    """A changed message is refused or names nobody, but for the copy of the certificate and the like."""
+    """A changed message is refused or names nobody, wherever the bit is."""
     verity = read_certificate(keys / "verity.crt")
     content = root_hash("ab" * 32)
     whole = sign_content(content, verity, private("verity").sign)
-    tail = len(whole) - 256
-    for at in range(0, len(whole), 3):
+    for at in range(len(whole)):
         changed = bytearray(whole)
         changed[at] ^= 1 << at % 8
         try:
@@ -96,10 +106,47 @@ def test_no_bit_of_a_signature_is_free(keys: Path) -> None:
         except ColvertError as error:
             assert error.code is Code.SIGNATURE_INVALID
             continue
-        assert at < tail or found == []
+        assert found == [], at
     for size in range(0, len(whole), 5):
         with pytest.raises(ColvertError):
             signers(whole[:size], content, [verity])
+
+
+def forged(data: bytes, how: str, other: bytes) -> bytes:
+    """A PKCS#7 that is not as it was signed, though the one signature in it holds; openssl refuses most."""
+    whole = cms.ContentInfo.load(data)
+    inner = whole["content"]
+    [info] = inner["signer_infos"]
+    second = info.copy()
+    if how == "stripped":
+        del inner["certificates"]
+    elif how == "emptied":
+        inner["certificates"] = []
+    elif how == "replaced":
+        inner["certificates"] = [x509.Certificate.load(other)]
+    elif how == "one more":
+        inner["certificates"] = [*inner["certificates"], x509.Certificate.load(other)]
+    elif how == "unsigned":
+        info["unsigned_attrs"] = [{"type": "signing_time", "values": []}]
+    else:
+        second["signature"] = bytes(256)
+        if how == "bogus":
+            second["sid"].chosen["serial_number"] = 7
+        inner["signer_infos"] = [info, second]
+    return bytes(whole.dump(force=True))
+
+
+@pytest.mark.parametrize(
+    "how", ["stripped", "emptied", "replaced", "one more", "unsigned", "bogus", "second"]
+)
+@pytest.mark.parametrize("what", [root_hash("ab" * 32), authenticode.content("ab" * 32)])
+def test_a_message_that_others_may_refuse(what: Content, how: str, keys: Path) -> None:
+    db, other = (read_certificate(keys / f"{name}.crt") for name in ("db", "db-b"))
+    whole = sign_content(what, db, private("db").sign)
+    assert cms.ContentInfo.load(whole).copy().dump(force=True) == whole
+    data = forged(whole, how, other.public_bytes(Encoding.DER))
+    assert signers(whole, what, [db, other]) == [db]
+    assert signers(data, what, [db, other]) == []
 
 
 def test_several_signers_of_one_root_hash(keys: Path) -> None:
@@ -113,6 +160,8 @@ def test_several_signers_of_one_root_hash(keys: Path) -> None:
     assert both == merge(parts[::-1], content)
     assert merge(parts[:1], content) == parts[0]
     assert signers(both, content, found) == found
+    # somebody unknown has signed it too: who checks with these certificates alone refuses it
+    assert signers(both, content, found[:1]) == []
     assert signers(both, root_hash("cd" * 32), found) == []
 
 
@@ -190,6 +239,28 @@ def test_versions_grow(project: Project, tmp_path: Path) -> None:
     assert code == 2 and "signed before with another digest" in said
 
 
+def changed(project: Project, version: str, digest: str, name: str = "uki") -> Project:
+    """The request with another version and content."""
+    whole = json.loads((project.place / "request.json").read_text())
+    whole["version"], whole["items"][0]["digest"], whole["items"][0]["name"] = version, digest, name
+    (project.place / "request.json").write_text(json.dumps(whole))
+    return project
+
+
+def test_one_version_has_one_content(project: Project) -> None:
+    """Not under a name that is none, nor under a version that is another way to write the same."""
+    words = (*key(project, "db"), "--yes")
+    assert sign(project, *words)[0] == 0
+    code, said = sign(changed(project, "1.0.0", "ab" * 32, "uki2"), *words)
+    assert code == 2 and "uki, loader" in said
+    for other in ("1.00.0", "01.0.0", "1.0.00"):
+        code, said = sign(changed(project, other, "ab" * 32), *words)
+        assert code == 2 and "1.0.0, which was signed before" in said
+    code, said = sign(changed(project, "1.0.0", "ab" * 32), *words)
+    assert code == 2 and "signed before with another digest" in said
+    assert sign(changed(project, "1.0.1", "ab" * 32), *words)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("policy", "why"),
     [
@@ -247,6 +318,212 @@ def test_an_index_of_another_release_is_not_signed(project: Project, tmp_path: P
     request.write_text(json.dumps(whole))
     code, said = sign(project, *key(project, "release"), "--yes")
     assert code == 2 and "the request of acme 2.0" in said
+
+
+STATEMENT = Path("provenance.payload.json")
+
+
+def second_round(project: Project, **said: Any) -> None:
+    """The release waits for its indexes, provenance among them."""
+
+    def assemble(build: Build, request: Request, signatures: BootSignatures) -> None:
+        project.assemble(build, request, signatures)
+        place = project.place
+        subjects = {name: digest_file(place / name) for name in paths(place) if name != str(STATEMENT)}
+        made = provenance.Build(
+            external={"settings": {"id": said.get("image_id", "acme")}},
+            internal={"version": said.get("version", "1.0.0")},
+            materials=(),
+            versions={},
+        )
+        (place / STATEMENT).write_bytes(provenance.make_statement(made, subjects | said.get("more", {})))
+
+    project.attach(project.sign("db", "verity"), assemble=assemble)
+
+
+def put(project: Project, name: str, payload_type: str, payload: bytes) -> None:
+    """Another payload into the request."""
+    whole = json.loads((project.place / "request.json").read_text())
+    [row] = [row for row in whole["items"] if row["name"] == name]
+    row["payload_type"], row["content"] = payload_type, to_base64(payload)
+    row["digest"] = digest_bytes(pae(payload_type, payload))
+    (project.place / "request.json").write_text(json.dumps(whole))
+
+
+def test_provenance_of_the_release_is_signed(project: Project) -> None:
+    second_round(project)
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 0 and "provenance (dsse)" in said
+    assert project.attach(project.place.parent / "made.json").missing == ()
+    assert project.verify().errors == []
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"version": "0.9.0"}, "it is of acme 0.9.0"),
+        ({"image_id": "other"}, "it is of other 1.0.0"),
+        (
+            {"more": {"qemu/acme.qcow2": "ab" * 32}},
+            "it is of files that are not the release index's: 'qemu/acme.qcow2'",
+        ),
+        (
+            {"more": {"qemu/\x1b[2J": "ab" * 32}},
+            "it is of files that are not the release index's: 'qemu/\\x1b[2J'",
+        ),
+        ({"more": {"update/index.payload.json": "ab" * 32}}, "it is of files"),
+    ],
+)
+def test_provenance_of_something_else_is_not_signed(said: dict[str, Any], why: str, project: Project) -> None:
+    second_round(project, **said)
+    code, told = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and f"provenance: {why}" in told
+
+
+@pytest.mark.parametrize("name", ["update-index", "release-index", "provenance"])
+@pytest.mark.parametrize("payload_type", [PROVENANCE_TYPE, update_index.PAYLOAD_TYPE, contents.PAYLOAD_TYPE])
+def test_a_name_has_one_kind_of_content(name: str, payload_type: str, project: Project) -> None:
+    """A key that signs update indexes alone signs nothing else under that name."""
+    second_round(project)
+    (project.keys / "policy.yaml").write_text(
+        f"keys: {{release: {{items: [{name}]}}, db: {{}}, verity: {{}}}}\n"
+    )
+    held = {item.payload_type: item.payload for item in project.request.items}
+    whole = json.loads((project.place / "request.json").read_text())
+    whole["items"] = [row for row in whole["items"] if row["name"] == name]
+    (project.place / "request.json").write_text(json.dumps(whole))
+    for payload in (held[payload_type], b"0123456789"):
+        fits = whole["items"][0]["payload_type"] == payload_type and payload != b"0123456789"
+        put(project, name, payload_type, payload)
+        code, said = sign(project, *key(project, "release"), "--yes")
+        assert code == (0 if fits else 2), said
+        assert fits or f"{name}: it holds" in said or (f"{name}: " in said and ": no " in said)
+
+
+@pytest.mark.parametrize("what", ["architecture", "root_hash", "channel"])
+def test_an_update_index_that_is_not_the_release_s(what: str, project: Project) -> None:
+    second_round(project)
+    item = next(item for item in project.request.items if item.name == "update-index")
+    value = json.loads(item.payload)
+    value[what] = "ab" * 32 if what == "root_hash" else "aarch64"
+    put(project, item.name, item.payload_type, canonical(value))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and "update-index: it is another one than the release index names" in said
+    index = next(item for item in project.request.items if item.name == "release-index")
+    listed = json.loads(index.payload)
+    for row in listed["envelopes"]:
+        if row["path"].startswith("update/"):
+            row["sha256"] = digest_bytes(canonical(value))
+    put(project, index.name, index.payload_type, canonical(listed))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert ("update-index: its architecture or root hash" in said) == (what != "channel")
+    assert code == 2
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a"), ("c", "a")])
+def test_two_people_of_three_sign(order: tuple[str, str], tmp_path: Path) -> None:
+    """Each where their own key is, by the commands; one of them is not enough, nor one of them twice."""
+    project = make(tmp_path, names=("db", "verity", "release-a", "release-b", "release-c"))
+    policy = project.keys / "policy.yaml"
+    policy.write_text("keys: {db: {}, verity: {}, release: {holders: [a, b, c], threshold: 2}}\n")
+    trust = tmp_path / "trust"
+    trust.mkdir()
+    for path in (*project.keys.glob("*.crt"), *project.keys.glob("*.pem"), policy):
+        shutil.copy(path, trust)
+
+    def answer(name: str) -> str:
+        home = tmp_path / name
+        home.mkdir()
+        for path in (project.place / "request.json", policy):
+            shutil.copy(path, home)
+        shutil.move(project.keys / f"release-{name}.key", home / "own.key")
+        words = [home / "request.json", "--policy", home / policy.name, "--key", f"release={home}/own.key"]
+        done = CliRunner().invoke(cli, [*map(str, words), "--yes", "--out", str(home / "made.json")])
+        assert done.exit_code == 0, done.output
+        return str(home / "made.json")
+
+    def attach(*files: str) -> str:
+        done = CliRunner().invoke(attach_cli, [str(project.place), *files, "--trust", str(trust), "--quiet"])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    project.attach(project.sign("db", "verity"))
+    first, second = (answer(name) for name in order)
+    for given in ((first,), (first, first), ()):
+        assert "release-index: 1 of 2 signatures by release" in attach(*given)
+        with pytest.raises(ColvertError, match="not signed"):
+            project.verify()
+    assert "signed" in attach(second)
+    assert project.verify().errors == []
+    envelope = parse((project.place / FILE).read_bytes())
+    ids = {private(f"release-{name}").public.id for name in order}
+    assert {one.keyid for one in envelope.signatures} == ids
+    # one of the two taken out again
+    left = envelope.model_copy(update={"signatures": envelope.signatures[:1]})
+    (project.place / FILE).write_bytes(left.to_bytes())
+    with pytest.raises(ColvertError, match="1 of 2"):
+        project.verify()
+
+
+DEEP = b"[" * 200_000
+
+
+def test_what_is_shown_cannot_look_like_something_else(project: Project) -> None:
+    """A statement may have keys of its own; they are told as they are written."""
+    second_round(project)
+    item = project.request.items[1]
+    assert item.name == "provenance"
+    trick = {"\x1b[2K\rroot_hash": "ab" * 32, "version: '9.9.9'\n    x": 1, "name\u202e": [1]}
+    payload = json.dumps({**json.loads(item.payload), **trick}).encode()
+    release = json.loads(project.request.items[2].payload)
+    for row in release["envelopes"]:
+        if row["path"] == "provenance.json":
+            row["sha256"] = digest_bytes(payload)
+    put(project, "provenance", item.payload_type, payload)
+    put(project, "release-index", contents.PAYLOAD_TYPE, canonical(release))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 0 and said.isascii() and "\x1b" not in said and "\r" not in said
+    assert r"'\x1b[2K\rroot_hash': " in said and r"""\n    x": 1""" in said
+
+
+def test_a_value_that_is_there_twice(project: Project) -> None:
+    """What is shown, and remembered, is what machines read."""
+    second_round(project)
+    for item in project.request.items[::2]:
+        put(project, item.name, item.payload_type, item.payload.replace(b"{", b'{"version":"9.9",', 1))
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and said.count("not written as canonical JSON") == 2
+
+
+@pytest.mark.parametrize("payload", [DEEP, b'{"a":' * 200_000, b"1" * 200_000, b"\xff", b"{"])
+@pytest.mark.parametrize("name", ["update-index", "provenance", "release-index"])
+def test_content_that_no_parser_takes(name: str, payload: bytes, project: Project) -> None:
+    second_round(project)
+    put(
+        project, name, next(item.payload_type for item in project.request.items if item.name == name), payload
+    )
+    code, said = sign(project, *key(project, "release"), "--yes")
+    assert code == 2 and ": no " in said
+
+
+def test_files_that_no_parser_takes(project: Project) -> None:
+    """Nested too deep, too large, or with a key that a terminal would obey."""
+    request, policy, state = (project.place / "request.json", project.keys / "policy.yaml",
+                              project.keys / "signed.json")  # fmt: skip
+    for path in (request, policy, state):
+        whole = path.read_bytes() if path.exists() else None
+        for data in (DEEP, b'{"a":' * 200_000, b" " * (9 << 20), b'{"\\u001b[2J": 1}', b"\xff\xfe"):
+            path.write_bytes(data)
+            code, said = sign(project, *key(project, "db"), "--yes")
+            assert code == 2 and "error: " in said and "\x1b" not in said, (path, data[:9])
+        path.unlink() if whole is None else path.write_bytes(whole)
+    assert sign(project, *key(project, "db"), "--yes")[0] == 0
+    given = project.place.parent / "given.json"
+    for data in (DEEP, b" " * (9 << 20), b'{"\\u001b[2J": 1}'):
+        given.write_bytes(data)
+        with pytest.raises(ColvertError) as caught:
+            project.attach(given)
+        assert caught.value.code is Code.RELEASE_INVALID and "\x1b" not in str(caught.value)
 
 
 def test_an_encrypted_key(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,12 @@ info=$(portageq envvar PORTAGE_TMPDIR)/portage/${category}/${pf}/build-info
 for list in "${info}"/NEEDED{,.ELF.2}; do
 	[[ ! -e ${list} ]] || LC_ALL=C sort -o "${list}" "${list}"
 done
+# It packs its records in such an order too; in memory that is the order in which they were made.
+records=/run/build-info
+mkdir "${records}"
+find "${info}" -mindepth 1 -maxdepth 1 -print0 | LC_ALL=C sort -z | xargs -0 cp -a -t "${records}"
+rm -r "${info}"
+ln -s "${records}" "${info}"
 ebuild --color=n "${ebuild}" package
 
 mapfile -t found < <(find "/build/binpkgs/${category}" -name "${pf}*.gpkg.tar")

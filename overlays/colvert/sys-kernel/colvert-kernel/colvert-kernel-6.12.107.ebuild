@@ -32,6 +32,8 @@ BDEPEND="
 	virtual/libelf
 "
 
+PATCHES=( "${FILESDIR}/${P}-killable-before-init.patch" )
+
 # Where the builder puts the fragments of a manifest (their digest is part of the package's key).
 MANIFEST_FRAGMENTS="/build/kernel.config.d"
 

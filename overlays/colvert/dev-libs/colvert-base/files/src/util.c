@@ -160,6 +160,17 @@ static int fill_file(int dir, const char *path, const void *data, size_t size, m
 	return status;
 }
 
+/* A new name is on the disk when its directory is. */
+static int sync_parent(int dir, const char *path) {
+	char parent[1024];
+	const char *slash = strrchr(path, '/');
+	int length = snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	if (length < 0 || (size_t)length >= sizeof parent)
+		return -ENAMETOOLONG;
+	AUTO_FD fd = openat(dir, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
 int write_file(int dir, const char *path, const void *data, size_t size, mode_t mode) {
 	char temporary[1024];
 	int status = temporary_path(path, temporary, sizeof temporary);
@@ -171,7 +182,7 @@ int write_file(int dir, const char *path, const void *data, size_t size, mode_t 
 		status = -errno;
 	if (status < 0)
 		unlinkat(dir, temporary, 0);
-	return status;
+	return status < 0 ? status : sync_parent(dir, path);
 }
 
 int append_line(int dir, const char *path, const char *line) {
@@ -193,8 +204,14 @@ int make_parents(int dir, const char *path, mode_t mode) {
 	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		memcpy(part, path, (size_t)(slash - path));
 		part[slash - path] = '\0';
-		if (part[0] && mkdirat(dir, part, mode) < 0 && errno != EEXIST)
+		if (!part[0])
+			continue;
+		bool made = mkdirat(dir, part, mode) == 0;
+		if (!made && errno != EEXIST)
 			return -errno;
+		int status = made ? sync_parent(dir, part) : 0;
+		if (status < 0)
+			return status;
 	}
 	return 0;
 }

@@ -40,6 +40,31 @@ static void texts(void) {
 	CHECK_TEXT(hex, "0af9");
 }
 
+/* What was asked to be on the disk: the C library's, looked at. */
+static int files_synced, directories_synced;
+static ino_t last_synced;
+
+int fsync(int fd) {
+	struct stat info;
+	CHECK(fstat(fd, &info) == 0);
+	*(S_ISDIR(info.st_mode) ? &directories_synced : &files_synced) += 1;
+	last_synced = info.st_ino;
+	return 0;
+}
+
+/* A file is as lasting as the names that lead to it. */
+static void lasting(int dir) {
+	struct stat info;
+	files_synced = directories_synced = 0;
+	CHECK(make_parents(dir, "lasting/below/file", 0755) == 0 && directories_synced == 2);
+	CHECK(fstatat(dir, "lasting", &info, 0) == 0 && last_synced == info.st_ino);
+	CHECK(make_parents(dir, "lasting/below/file", 0755) == 0 && directories_synced == 2);
+	CHECK(write_file(dir, "lasting/below/file", "x", 1, 0644) == 0 && files_synced == 1 && directories_synced == 3);
+	CHECK(fstatat(dir, "lasting/below", &info, 0) == 0 && last_synced == info.st_ino);
+	CHECK(write_file(dir, "file", "x", 1, 0644) == 0 && directories_synced == 4);
+	CHECK(fstat(dir, &info) == 0 && last_synced == info.st_ino);
+}
+
 static void files(int dir) {
 	AUTO_BLOB content = {0};
 	struct stat info;
@@ -68,4 +93,5 @@ int main(void) {
 	blobs();
 	texts();
 	files(dir);
+	lasting(dir);
 }

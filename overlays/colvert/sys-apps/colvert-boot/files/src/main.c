@@ -131,17 +131,7 @@ static bool record(int efivars, const struct boot *boot) {
 		return true;
 	int folder = open_entries();
 	DIR *names = folder >= 0 ? fdopendir(folder) : NULL;
-	/* what is left of a version that has attempts to go is not told yet; of one that is gone it never will be */
-	bool pending = false;
-	for (struct dirent *one; names && (one = readdir(names));) {
-		struct entry entry;
-		bool its = left && entry_parse(one->d_name, &entry) && strcmp(left->version, entry.version) == 0;
-		if (has_failed(one->d_name, boot->entry.version, &entry))
-			record_write("/", &entry, its ? left : NULL);
-		else if (its)
-			pending = true;
-	}
-	if (names && left && !pending)
+	if (names && records_write("/", names, boot->entry.version, left) && left)
 		failure_delete(efivars);
 	if (names)
 		closedir(names);

@@ -14,7 +14,9 @@
 #include "state.h"
 #include "text.h"
 
-enum { BOOTS_MAX = 8, DUMP_ROOM = 64 << 10 };
+#define COPY "pstore-"
+
+enum { BOOTS_MAX = 8, DUMP_ROOM = 64 << 10, RECORD_ROOM = 6 * REASON_ROOM + 512 };
 
 /* What is found out about a version. */
 struct gathered {
@@ -22,7 +24,8 @@ struct gathered {
 	struct note best; /* the last one that knows a kind */
 	char boots[BOOTS_MAX][40];
 	int boot_count;
-	bool news;
+	long long told;   /* when what an earlier record tells was, 0 where there is none */
+	long long latest; /* when the last boot was that left something */
 	char folder[PATH_ROOM];
 };
 
@@ -45,15 +48,21 @@ bool json_escape(const char *text, char *out, size_t room) {
 	return true;
 }
 
+/* What is no newer than the record that exists was weighed when that was written. */
 static void weigh(struct gathered *all, const struct note *note) {
-	if (note->kind[0] && note->when >= all->best.when)
+	if (note->kind[0] && note->when > all->told && note->when >= all->best.when)
 		all->best = *note;
+}
+
+static void take_left(struct gathered *all, const struct note *note) {
+	if (note->when > all->latest)
+		all->latest = note->when;
+	weigh(all, note);
 }
 
 static void take_note(void *context, const struct note *note) {
 	struct gathered *all = context;
-	all->news = true;
-	weigh(all, note);
+	take_left(all, note);
 	if (all->boot_count < BOOTS_MAX)
 		memcpy(all->boots[all->boot_count++], note->boot, sizeof note->boot);
 }
@@ -67,18 +76,12 @@ static long long last_good(const char *root) {
 	return strtoll(when, NULL, 10);
 }
 
+/* Copies a dump; what is copied is weighed with the other copies. */
 static void take_dump(struct gathered *all, const char *stamp, const char *path) {
-	static char dump[DUMP_ROOM];
-	char copy[PATH_ROOM];
-	struct note note = {.when = strtoll(stamp, NULL, 10)};
-	if (!print(copy, sizeof copy, "%s/pstore-%s.txt", all->folder, stamp) || access(copy, F_OK) == 0)
-		return;
-	if (!read_text(AT_FDCWD, path, dump, sizeof dump) || !make_directories(all->folder) ||
-	    !write_text(AT_FDCWD, copy, dump))
-		return;
-	all->news = true;
-	if (note_from_dump(dump, &note))
-		weigh(all, &note);
+	char dump[DUMP_ROOM], copy[PATH_ROOM];
+	if (print(copy, sizeof copy, "%s/" COPY "%s.txt", all->folder, stamp) && access(copy, F_OK) < 0 &&
+	    read_text(AT_FDCWD, path, dump, sizeof dump) && make_directories(all->folder))
+		write_text(AT_FDCWD, copy, dump);
 }
 
 /* systemd-pstore(8) leaves SECONDS/NUMBER/dmesg.txt. */
@@ -107,6 +110,23 @@ static void gather_dumps(struct gathered *all) {
 		closedir(stamps);
 }
 
+/* The version's own, among them what a recording that was interrupted has copied. */
+static void weigh_dumps(struct gathered *all) {
+	DIR *copies = opendir(all->folder);
+	for (struct dirent *one; copies && (one = readdir(copies));) {
+		char dump[DUMP_ROOM];
+		struct note note = {0};
+		if (strncmp(one->d_name, COPY, strlen(COPY)) != 0 ||
+		    !read_text(dirfd(copies), one->d_name, dump, sizeof dump))
+			continue;
+		note.when = strtoll(one->d_name + strlen(COPY), NULL, 10);
+		if (note_from_dump(dump, &note))
+			weigh(all, &note);
+	}
+	if (copies)
+		closedir(copies);
+}
+
 static void save_journal(const struct gathered *all, const char *boot) {
 	char path[PATH_ROOM], which[64];
 	if (!print(path, sizeof path, "%s/journal-%s.txt", all->folder, boot) ||
@@ -121,7 +141,7 @@ static void save_journal(const struct gathered *all, const char *boot) {
 }
 
 static bool write_record(const struct gathered *all, const struct entry *failed) {
-	char version[128], reason[6 * REASON_ROOM], text[sizeof reason + 512], path[PATH_ROOM];
+	char version[128], reason[6 * REASON_ROOM], text[RECORD_ROOM], path[PATH_ROOM];
 	return json_escape(failed->version, version, sizeof version) &&
 	       json_escape(all->best.reason, reason, sizeof reason) &&
 	       print(text, sizeof text,
@@ -131,38 +151,73 @@ static bool write_record(const struct gathered *all, const struct entry *failed)
 	       write_text(AT_FDCWD, path, text);
 }
 
-bool record_known(const char *root, const char *version) {
+static bool record_read(const char *root, const char *version, char *out, size_t room) {
 	char path[PATH_ROOM];
-	return print(path, sizeof path, "%s" FAILED_DIR "/%s/record.json", root, version) && access(path, F_OK) == 0;
+	return print(path, sizeof path, "%s" FAILED_DIR "/%s/record.json", root, version) &&
+	       read_text(AT_FDCWD, path, out, room);
 }
 
-bool record_write(const char *root, const struct entry *failed, const struct note *left) {
-	struct gathered all = {.root = root};
-	if (!print(all.folder, sizeof all.folder, "%s" FAILED_DIR "/%s", root, failed->version))
-		return false;
-	notes_each(root, failed->version, take_note, &all);
-	if (left) {
-		all.news = true;
-		weigh(&all, left);
-	}
-	if (!all.news && record_known(root, failed->version))
-		return false;
-	gather_dumps(&all);
-	if (!all.best.kind[0]) {
-		print(all.best.kind, sizeof all.best.kind, "hang");
-		print(all.best.reason, sizeof all.best.reason,
+bool record_known(const char *root, const char *version) {
+	char text[8];
+	return record_read(root, version, text, sizeof text);
+}
+
+/* When the failure was that a record tells; 0 where it does not say. */
+static long long told_when(const char *record) {
+	static const char key[] = "\"when\": ";
+	/* in the reason the quotes have a backslash before them */
+	const char *at = strstr(record, key);
+	return at ? strtoll(at + strlen(key), NULL, 10) : 0;
+}
+
+/* Finds the reason and writes it down. */
+static bool tell(struct gathered *all, const struct entry *failed) {
+	gather_dumps(all);
+	weigh_dumps(all);
+	if (!all->best.kind[0]) {
+		print(all->best.kind, sizeof all->best.kind, "hang");
+		print(all->best.reason, sizeof all->best.reason,
 		      "its boots left no word: it hung, lost power, or could not be loaded");
-		all.best.when = (long long)time(NULL);
+		all->best.when = (long long)time(NULL);
 	}
-	if (!write_record(&all, failed)) {
+	if (!write_record(all, failed)) {
 		say(LEVEL_WARNING, "No record of the failed version %s can be written: %s.", failed->version,
 		    strerror(errno));
 		return false;
 	}
+	say(LEVEL_WARNING, "Version %s failed in %d attempts and is not started any more (%s: %s).", failed->version,
+	    failed->done, all->best.kind, all->best.reason);
+	return true;
+}
+
+bool record_write(const char *root, const struct entry *failed, const struct note *left) {
+	struct gathered all = {.root = root};
+	char earlier[RECORD_ROOM];
+	if (!print(all.folder, sizeof all.folder, "%s" FAILED_DIR "/%s", root, failed->version))
+		return false;
+	bool known = record_read(root, failed->version, earlier, sizeof earlier);
+	all.told = known ? told_when(earlier) : 0;
+	notes_each(root, failed->version, take_note, &all);
+	if (left)
+		take_left(&all, left);
+	/* else it was told, and what came after that was interrupted */
+	if ((!known || all.latest > all.told) && !tell(&all, failed))
+		return false;
 	for (int i = 0; i < all.boot_count; i++)
 		save_journal(&all, all.boots[i]);
 	notes_drop(root, failed->version);
-	say(LEVEL_WARNING, "Version %s failed in %d attempts and is not started any more (%s: %s).", failed->version,
-	    failed->done, all.best.kind, all.best.reason);
 	return true;
+}
+
+bool records_write(const char *root, DIR *names, const char *running, const struct note *left) {
+	/* what is left of a version that has attempts to go is not told yet; of one that is gone it never will be */
+	bool pending = false;
+	for (struct dirent *one; (one = readdir(names));) {
+		struct entry entry;
+		bool its = left && entry_parse(one->d_name, &entry) && strcmp(left->version, entry.version) == 0;
+		/* a disk that takes no record now may take one at the next boot */
+		bool told = has_failed(one->d_name, running, &entry) && record_write(root, &entry, its ? left : NULL);
+		pending = pending || (its && !told);
+	}
+	return !pending;
 }

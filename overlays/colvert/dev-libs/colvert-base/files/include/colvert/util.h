@@ -40,7 +40,7 @@ void to_hex(const unsigned char *data, size_t size, char *out);
 int read_file(int dir, const char *path, size_t limit, struct blob *out);
 /* What the temporary file of write_file() is called; each program has its own. */
 extern const char temporary_name[];
-/* Puts a file in place whole or not at all, replacing what has its name; negative errno. */
+/* Puts a file in place whole or not at all, replacing what has its name, on the disk when it returns; negative errno. */
 int write_file(int dir, const char *path, const void *data, size_t size, mode_t mode);
 /* Adds a line to a file. */
 int append_line(int dir, const char *path, const char *line);
