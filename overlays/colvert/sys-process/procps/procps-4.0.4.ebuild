@@ -45,3 +45,11 @@ src_configure() {
 	)
 	colvert-autotools_src_configure
 }
+
+src_install() {
+	colvert-autotools_src_install
+	# One program, whose name says what it does. As two it has one build ID, and whose debug file
+	# that leads to depends on which of them was stripped last.
+	rm "${ED}/usr/bin/pkill" || die
+	dosym pgrep /usr/bin/pkill
+}
