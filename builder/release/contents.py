@@ -111,6 +111,17 @@ def pending(version: str) -> tuple[Pending, ...]:
     )
 
 
+def described(index: Contents) -> dict[str, str]:
+    """What a provenance statement is about: name -> SHA-256.
+
+    An envelope that is signed together with the statement has no bytes yet when that is made.
+    """
+    envelopes = {one.path: one.sha256 for one in index.envelopes}
+    unsigned = {one.unsigned: envelopes[name] for one in pending(index.version)
+                for name in one.files if name in envelopes}  # fmt: skip
+    return {one.path: one.sha256 for one in index.files} | unsigned
+
+
 def paths(place: Path) -> Iterator[str]:
     """The files of a release: all but what is hidden and what the signing step is made of."""
     for name, entry in walk(place):

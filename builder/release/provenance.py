@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from builder.errors import Code, ColvertError
 from builder.pipeline.key import Json, digest_value
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -71,17 +70,3 @@ def make_statement(build: Build, subjects: Mapping[str, str]) -> bytes:
         "predicate": {"buildDefinition": definition, "runDetails": details},
     }
     return (json.dumps(statement, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def subjects(payload: bytes) -> dict[str, str]:
-    """What a statement is about: name -> SHA-256."""
-    try:
-        statement = json.loads(payload)
-        rows = [(one["name"], one["digest"]["sha256"]) for one in statement["subject"]]
-        if statement["_type"] != STATEMENT or len(dict(rows)) != len(rows):
-            raise ValueError("a statement of another kind, or two subjects of one name")
-        if not all(isinstance(text, str) for row in rows for text in row):
-            raise ValueError("a subject is no text")
-        return dict(rows)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ColvertError(Code.RELEASE_INVALID, "it is no in-toto statement about files") from error

@@ -15,7 +15,7 @@ from builder.errors import Code, ColvertError, raise_all
 from builder.pipeline.key import digest_bytes
 from builder.release import authenticode, contents
 from builder.release import index as update
-from builder.release.contents import PROVENANCE_TYPE, Contents, parse_contents, pending
+from builder.release.contents import PROVENANCE_TYPE, Contents, described, parse_contents, pending
 from builder.release.index import Index, parse_index
 from builder.release.keys import PublicKey
 from builder.release.pkcs7 import sign_content
@@ -183,11 +183,7 @@ def _check_release(item: Item, made: Index | Contents | Statement, release: Cont
 
 
 def _check_subjects(statement: Statement, release: Contents) -> None:
-    files = {one.path: one.sha256 for one in release.files}
-    unsigned = {one.unsigned: one.files[0] for one in pending(release.version)}
-    files |= {
-        path: one.sha256 for path, name in unsigned.items() for one in release.envelopes if one.path == name
-    }
+    files = described(release)
     other = [one.name for one in statement.subject if files.get(one.name) != one.digest.sha256]
     if other:
         raise _invalid(f"it is of files that are not the release index's: {', '.join(map(_told, other[:5]))}")

@@ -1,4 +1,4 @@
-"""Release: a provenance statement as the signer reads it: whose it is, and of which files.
+"""Release: a provenance statement as signer and verifier read it: whose it is, and of which files.
 
 docs/reference/provenance.md is the definition. What is not looked at here is not refused: it is
 in-toto's to say more.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from builder.release.index import Digest, Word, parse_payload
 
@@ -58,6 +58,13 @@ class Statement(_Model):
     predicate_type: Annotated[Literal["https://slsa.dev/provenance/v1"], Field(alias="predicateType")]
     subject: Annotated[list[Subject], Field(min_length=1, max_length=10000)]
     predicate: _Predicate
+
+    @field_validator("subject")
+    @classmethod
+    def _one_each(cls, subject: list[Subject]) -> list[Subject]:
+        if len({one.name for one in subject}) != len(subject):
+            raise ValueError("two subjects have one name")
+        return subject
 
     @property
     def image_id(self) -> str:

@@ -34,8 +34,8 @@ from builder.release.dsse import parse
 from builder.release.index import Index, parse_index
 from builder.release.keys import DEVELOPMENT
 from builder.release.pkcs7 import signers
-from builder.release.provenance import subjects
 from builder.release.request import from_base64
+from builder.release.statement import parse_statement
 from builder.release.trust import Known, Trust, envelope_signers, key_id, root_hash
 
 # a frame, the file that it becomes, and the most bytes that this may have
@@ -253,11 +253,11 @@ class Verifier:
 
     def _subjects(self, index: Contents, payload: bytes) -> None:
         """What a statement is about are files of this release."""
-        files = {one.path: one.sha256 for one in index.files}
-        # an envelope that is signed with the statement has no bytes yet when that is made
-        files |= {one.unsigned: row.sha256 for one in contents.pending(index.version)
-                  for row in index.envelopes if row.path in one.files}  # fmt: skip
-        given = subjects(payload)
+        statement, files = parse_statement(payload, self.place / "provenance.json"), contents.described(index)
+        if (statement.image_id, statement.version) != (index.image_id, index.version):
+            what = f"it is of {statement.image_id} {statement.version[:80]!a}"
+            raise ColvertError(Code.RELEASE_INVALID, what)
+        given = {one.name: one.digest.sha256 for one in statement.subject}
         for name, digest in given.items():
             if name in files:
                 held = digest == files[name]

@@ -311,14 +311,15 @@ def test_an_update_index_for_another_architecture(tmp_path: Path) -> None:
     assert {error.what for error in errors} == {"it is of acme 1.0.0 for aarch64"}
 
 
-def stated(change: Callable[[dict[str, str], Project], None]) -> Change:
+def stated(change: Callable[[dict[str, str], Project], None], version: str = "1.0.0") -> Change:
     """Provenance about all files, and something else."""
 
     def state(project: Project, build: Build) -> None:
         names = dict.fromkeys(paths(project.place))
         about = {name: digest_file(project.place / name) for name in names}
         change(about, project)
-        made = make_statement(Made({}, {}, [], {}), about)
+        whose = Made({"settings": {"id": "acme"}}, {"version": version}, [], {})
+        made = make_statement(whose, about)
         (project.place / "provenance.payload.json").write_bytes(made)
 
     return state
@@ -339,6 +340,8 @@ def test_what_the_provenance_is_about(tmp_path: Path) -> None:
     )):  # fmt: skip
         [error] = released(tmp_path / str(number), stated(change)).verify().errors
         assert str(error.where) == "provenance.json" and why in error.what
+    [error] = released(tmp_path / "old", stated(lambda about, project: None, "0.9.0")).verify().errors
+    assert error.code is Code.RELEASE_INVALID and "0.9.0" in error.what
 
 
 @pytest.mark.parametrize("payload", [b"no", b"[]", b"{}", b'{"subject": [3], "_type": ""}'])
@@ -347,7 +350,7 @@ def test_a_provenance_that_is_none(payload: bytes, tmp_path: Path) -> None:
         (project.place / "provenance.payload.json").write_bytes(payload)
 
     [error] = released(tmp_path, change).verify().errors
-    assert "no in-toto statement" in error.what
+    assert "no provenance statement" in error.what
 
 
 def test_the_policy_s_images_and_items(project: Project) -> None:
