@@ -16,7 +16,7 @@ from pathlib import Path
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
-from builder.release.contents import REQUEST
+from builder.release.contents import FILE, REQUEST
 from builder.release.keys import Signer
 from builder.release.pkcs7 import merge
 from builder.release.request import (
@@ -77,18 +77,26 @@ class Attaching:
         """Take what is given and go as far as it leads."""
         build = read_build(self.place)
         self._tidy()
-        rounds = self._rounds()
-        current = read_request(self.place / REQUEST)
-        rounds[current.digest] = current
+        rounds, current = self._rounds(), self._current()
+        if current is not None:
+            rounds[current.digest] = current
         self._check_closed(build, current, rounds.values())
         fresh = self._check(files, rounds)
         for digest, signatures in fresh.items():
-            self._accept(rounds[digest], signatures, closed=digest != current.digest)
-        return self._advance(build, current)
+            closed = current is None or digest != current.digest
+            self._accept(rounds[digest], signatures, closed=closed)
+        return Outcome() if current is None else self._advance(build, current)
 
-    def _check_closed(self, build: Build, current: Request, rounds: Iterable[Request]) -> None:
+    def _current(self) -> Request | None:
+        """What is asked for now: nothing more where the checkout's own key has ended the release."""
+        path = self.place / REQUEST
+        if self.own is not None and (self.place / FILE).exists() and not path.exists():
+            return None
+        return read_request(path)
+
+    def _check_closed(self, build: Build, current: Request | None, rounds: Iterable[Request]) -> None:
         """Refuse to go on with a boot that a key has signed which is not believed any more."""
-        if all(item.kind is not Kind.DSSE for item in current.items):
+        if current is not None and all(item.kind is not Kind.DSSE for item in current.items):
             return
         boot = boot_request(build, self.place)
         for request in rounds:

@@ -14,8 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from builder.errors import Code, ColvertError
-from builder.release.attach import BootSignatures
-from builder.release.contents import FILE, paths
+from builder.release.attach import BootSignatures, attach
+from builder.release.contents import FILE, REQUEST, KeyNames, paths
+from builder.release.keys import DEVELOPMENT
 from builder.release.pkcs7 import merge
 from builder.release.request import read_signatures, to_base64
 from builder.release.rounds import begin, read_build
@@ -80,6 +81,20 @@ def test_signatures_come_in_any_order_and_more_than_once(tmp_path: Path) -> None
     for again in ((verity, db), (last,), (), (db, last)):
         assert other.attach(*again).missing == ()
         assert release(one) == release(other)
+
+
+def test_the_checkout_s_own_key_ends_a_release_that_is_attached_again(tmp_path: Path) -> None:
+    """Boot keys of a project's own, indexes signed by the development key: there is no second request."""
+    project, own = make(tmp_path), private("release")
+    build = read_build(project.place).model_copy(
+        update={"keys": KeyNames(usr="verity", secure_boot="db", release=DEVELOPMENT)}
+    )
+    begin(build, project.place, own)
+    boot = project.sign("db", "verity")
+    for files in ((boot,), (boot,), ()):
+        assert attach(project.place, files, project.trust, project.assemble, own).missing == ()
+        assert (project.place / FILE).exists()
+        assert not (project.place / REQUEST).exists()
 
 
 def test_two_of_three_sign(tmp_path: Path) -> None:
