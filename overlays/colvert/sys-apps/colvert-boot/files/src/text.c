@@ -5,11 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <colvert/fd.h>
+#include <colvert/util.h>
 
 bool print(char *out, size_t room, const char *format, ...) {
 	va_list words;
@@ -43,45 +42,17 @@ bool read_text(int dir, const char *path, char *out, size_t room) {
 	return fd >= 0 && drain(fd, out, room);
 }
 
-static bool fill(int dir, const char *path, const char *text) {
-	AUTO_FD fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	return fd >= 0 && write_all(fd, text, strlen(text)) == 0 && fsync(fd) == 0;
-}
-
-/* A rename is on the disk when its directory is. */
-static bool sync_parent(int dir, const char *path) {
-	char parent[PATH_ROOM];
-	const char *slash = strrchr(path, '/');
-	if (!print(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : "."))
-		return false;
-	AUTO_FD fd = openat(dir, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && fsync(fd) == 0;
-}
-
 bool write_text(int dir, const char *path, const char *text) {
-	char temporary[PATH_ROOM];
-	if (!print(temporary, sizeof temporary, "%s.new", path)) {
-		errno = ENAMETOOLONG;
-		return false;
-	}
-	if (fill(dir, temporary, text) && renameat(dir, temporary, dir, path) == 0)
-		return sync_parent(dir, path);
-	int why = errno;
-	unlinkat(dir, temporary, 0);
-	errno = why;
-	return false;
+	int status = write_file(dir, path, text, strlen(text), 0644);
+	errno = -status;
+	return status == 0;
 }
 
 bool make_directories(const char *path) {
-	char part[PATH_ROOM];
-	for (const char *slash = path; slash;) {
-		slash = strchr(slash + 1, '/');
-		if (!print(part, sizeof part, "%.*s", slash ? (int)(slash - path) : (int)strlen(path), path))
-			return false;
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
-			return false;
-	}
-	return true;
+	char below[PATH_ROOM];
+	int status = print(below, sizeof below, "%s/", path) ? make_parents(AT_FDCWD, below, 0755) : -ENAMETOOLONG;
+	errno = -status;
+	return status == 0;
 }
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }

@@ -15,7 +15,7 @@ bool print(char *out, size_t room, const char *format, ...) PRINTF(3, 4);
 bool read_text(int dir, const char *path, char *out, size_t room);
 /* Puts a file in place whole or not at all, on the disk when it returns; false with errno. */
 bool write_text(int dir, const char *path, const char *text);
-/* Makes a directory and those above it. */
+/* Makes a directory and those above it; false with errno. */
 bool make_directories(const char *path);
 /* The value after `key=` at the start of a word (separated by blanks or line ends); false where it has none. */
 bool find_word(const char *text, const char *key, char *out, size_t room);

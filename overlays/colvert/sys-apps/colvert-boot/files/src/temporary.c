@@ -1,0 +1,3 @@
+#include <colvert/util.h>
+
+const char temporary_name[] = ".colvert-boot.new";
