@@ -10,15 +10,24 @@
 #include "esp.h"
 #include "slot.h"
 
+/* Listed anew: the entry has another name once this boot is found good, which may be at any moment. */
+static int open_running(const struct machine *machine, struct problem *p) {
+	struct machine now = *machine;
+	now.entries = NULL;
+	now.count = 0;
+	if (!esp_list(machine->esp, machine->image_id, &now.entries, &now.count, p))
+		return -1;
+	const struct entry *running = machine_running(&now);
+	int fd = running ? esp_open(now.esp, running->name, p) : -1;
+	if (!running)
+		fail(p, "disk", "The running version has no boot entry.");
+	machine_done(&now);
+	return fd;
+}
+
 /* The part that runs, from which a delta starts; -1. */
 static int open_old(const struct machine *machine, enum part_name part, struct problem *p) {
-	const struct entry *running = machine_running(machine);
-	if (part != PART_UKI)
-		return slot_open_hot(machine, part, p);
-	if (running)
-		return esp_open(machine->esp, running->name, p);
-	fail(p, "disk", "The running version has no boot entry.");
-	return -1;
+	return part == PART_UKI ? open_running(machine, p) : slot_open_hot(machine, part, p);
 }
 
 /* The SHA-256 of the running UKI, empty where there is none. */

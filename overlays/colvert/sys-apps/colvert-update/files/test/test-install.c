@@ -191,6 +191,23 @@ static void bad_delta(int part, int how) {
 	server_done(&server);
 }
 
+/* The running version is found good, and its entry has another name, while the index is on its way. */
+static void blessed_meanwhile(void) {
+	struct server server;
+	struct machine machine;
+	struct problem p;
+	server_make(&server, &two, &one);
+	scene_make(&scene, &one);
+	scene_move(&scene, "esp/EFI/Linux/colvert_1.efi", "esp/EFI/Linux/colvert_1+2-1.efi");
+	CHECK(machine_read_from(&scene.roots, &machine, &p));
+	scene_move(&scene, "esp/EFI/Linux/colvert_1+2-1.efi", "esp/EFI/Linux/colvert_1.efi");
+	CHECK(install(&machine, &server.release, server_obtain, &server, &p));
+	CHECK(server.asked[PART_UKI][DELTA] == 1 && server.asked[PART_UKI][WHOLE] == 0);
+	machine_done(&machine);
+	scene_done(&scene);
+	server_done(&server);
+}
+
 /* A running UKI that is not the one of the release: its delta is of no use, the others are. */
 static void changed_uki(void) {
 	struct server server;
@@ -574,6 +591,7 @@ int main(void) {
 	image_make(&two, "2", 22);
 	image_make(&three, "3", 33);
 	by_delta();
+	blessed_meanwhile();
 	from_elsewhere();
 	changed_uki();
 	without_signature();
