@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from builder.build.session import Request, Session, open_session
 from builder.pipeline.events import Events
 from builder.pipeline.progress import PlainLines
 from builder.pipeline.store import Entry
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import Sdk
-from builder.stages.session import Request, Session, open_session
 from tests.build.places import open_place
 from tests.clients.root import Clients, ensure_clients
 
@@ -79,7 +79,7 @@ def release(
     session: Session, packages: Mapping[str, Entry], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The directory that `build-image --target qemu` leaves."""
-    from builder.stages.image import build_images
+    from builder.build.image import build_images
 
     return build_images(session, ("qemu",), tmp_path_factory.mktemp("out"))
 
@@ -99,8 +99,8 @@ class Targets:
 @pytest.fixture(scope="session")
 def targets(request: pytest.FixtureRequest) -> Iterator[Targets]:
     """The default OS for every platform: COLVERT_TARGETS, else what the tests build."""
+    from builder.build.image import build_images
     from builder.platforms import PLATFORMS
-    from builder.stages.image import build_images
 
     named = os.environ.get("COLVERT_TARGETS")
     if named:

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from builder.build.image import Image
+from builder.build.session import Request, open_session
 from builder.pipeline.events import Events
-from builder.stages.image import Image
-from builder.stages.session import Request, open_session
 from tests.conftest import ROOT
 
 

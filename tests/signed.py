@@ -14,15 +14,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
-from builder.formats.esp import BootFiles, make_fat
-from builder.formats.gpt import MIB, Contents, Sizes, make_disk
-from builder.formats.oem import make_oem
-from builder.formats.tools import bench
-from builder.formats.uki import LOADER, STUB
+from builder.formats.gpt import MIB, Contents, Sizes
 from builder.machine.files import Host
 from builder.machine.qemu import Firmware
 from builder.machine.variables import empty_variables, enrolled
-from builder.release.project_keys import ProjectKeys
+from builder.signing.project_keys import ProjectKeys
+from builder.tools.esp import BootFiles, make_fat
+from builder.tools.oem import make_oem
+from builder.tools.sfdisk import make_disk
+from builder.tools.uki import LOADER, STUB
+from builder.tools.workspace import bench
 from tests.slots import EPOCH, ESP_SIZE, Release
 
 SECURE_CODE = Firmware.secure(Path()).code

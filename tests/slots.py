@@ -14,25 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
-from builder.formats.erofs import make_erofs
-from builder.formats.esp import BootFiles, make_fat
-from builder.formats.gpt import (
-    DISK_SIZE,
-    MIB,
-    NO_GUID,
-    READ_ONLY,
-    Contents,
-    Placed,
-    layout,
-    place,
-    script,
-)
-from builder.formats.oem import make_oem
+from builder.build.image import Image
+from builder.formats.gpt import DISK_SIZE, MIB, NO_GUID, READ_ONLY, Contents, Placed, layout, place, script
 from builder.formats.sparse import copy_into
-from builder.formats.tools import bench
-from builder.formats.uki import LOADER, STUB, UkiParts, make_uki
-from builder.formats.verity import make_verity
-from builder.stages.image import Image
+from builder.tools.erofs import make_erofs
+from builder.tools.esp import BootFiles, make_fat
+from builder.tools.oem import make_oem
+from builder.tools.uki import LOADER, STUB, UkiParts, make_uki
+from builder.tools.verity import make_verity
+from builder.tools.workspace import bench
 
 # FAT32 of this size holds three UKIs, and a file that fills it is soon written
 ESP_SIZE = 128 * MIB

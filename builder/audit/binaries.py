@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from builder.assembly.tree import ETC
 from builder.audit.files import Tree
 from builder.audit.findings import Found
 from builder.audit.policy import Check, Flag
 from builder.formats.elf import Elf, read_elf
 from builder.formats.hardening import Hardening, Lack, read_hardening
-from builder.formats.tree import ETC
 from builder.pipeline.key import walk
 from builder.sandbox.run import Bind, Sandbox, run
 

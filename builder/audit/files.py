@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.assembly.root import Root
+from builder.assembly.tree import ETC
 from builder.audit.findings import Found
 from builder.audit.policy import Check
 from builder.errors import ColvertError
 from builder.formats.capabilities import capabilities
-from builder.formats.root import Root
-from builder.formats.tree import ETC
 from builder.pipeline.key import walk
 
 TMPFILES = ("usr/lib/tmpfiles.d", f"{ETC}/tmpfiles.d")

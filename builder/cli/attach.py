@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
+from builder.build.attach import assembler
+from builder.build.session import Request, Session, mending, open_session
 from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events
 from builder.pipeline.progress import renderer
-from builder.release.attach import Outcome, attach
-from builder.release.contents import FILE, REQUEST
-from builder.release.keys import DEVELOPMENT, development_key
-from builder.release.rounds import Build, read_build
-from builder.release.trust import read_trust
-from builder.stages.attach import assembler
-from builder.stages.session import Request, Session, mending, open_session
+from builder.signing.attach import Outcome, attach
+from builder.signing.phases import Build, read_build
+from builder.signing.trust import read_trust
+from builder.updates.contents import FILE, REQUEST
+from builder.updates.keys import DEVELOPMENT, development_key
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

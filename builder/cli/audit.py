@@ -12,9 +12,9 @@ from rich.text import Text
 from builder.audit.findings import Verdict, judge
 from builder.audit.policy import Check
 from builder.audit.sockets import check_sockets
+from builder.build.audit import audit, policy_of
 from builder.cli.common import Shared, opened, shared_options
 from builder.errors import Exit
-from builder.stages.audit import audit, policy_of
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from builder.build.image import build_images
+from builder.build.session import mending
+from builder.build.targets import choose
 from builder.cli.common import Shared, opened, shared_options
-from builder.stages.image import build_images
-from builder.stages.session import mending
-from builder.stages.targets import choose
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from builder.build.locked import NAME
+from builder.build.session import Request, Session, open_session
 from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events
 from builder.pipeline.progress import Renderer, renderer
 from builder.pipeline.trace import Trace
-from builder.stages.locked import NAME
-from builder.stages.session import Request, Session, open_session
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

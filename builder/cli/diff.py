@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from builder.build.image import Image
+from builder.build.inventory import stored_inventory
 from builder.cli.common import Shared, opened, shared_options
+from builder.describe.compare import Change, Difference, Section, compare
+from builder.describe.inventory import FILE, Inventory, read_inventory
 from builder.errors import Code, ColvertError
-from builder.release.compare import Change, Difference, Section, compare
-from builder.release.inventory import FILE, Inventory, read_inventory
-from builder.stages.image import Image
-from builder.stages.inventory import stored_inventory
 
 STYLES = {"added": "green", "removed": "red", "changed": "yellow"}
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from builder.build.digest import write_manifest
 from builder.cli.common import Shared, opened, shared_options
-from builder.stages.digest import write_manifest
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,7 +7,7 @@ import json
 import click
 
 from builder.cli.common import Shared, opened, shared_options
-from builder.stages.explain import explain
+from builder.packages.explain import explain
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

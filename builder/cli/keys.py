@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from builder.cli.failures import exit_codes
-from builder.formats.signature_list import Signature
-from builder.release import project_keys, rotation
-from builder.release.authenticode import digest_program
-from builder.release.project_keys import CERTIFICATES, ProjectKeys, utc_now
+from builder.signing import project_keys, rotation
+from builder.signing.authenticode import digest_program
+from builder.signing.project_keys import CERTIFICATES, ProjectKeys, utc_now
+from builder.signing.signature_list import Signature
 
 _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from builder.build.locked import NAME, write_lock
 from builder.cli.common import Shared, opened, shared_options
-from builder.release.export import make_lock
-from builder.stages.locked import NAME, write_lock
+from builder.rebuild.export import make_lock
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

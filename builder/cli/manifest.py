@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
+from builder.build.session import DEFAULT_MANIFEST
+from builder.build.targets import check_settings
 from builder.cli.common import Shared, shared_options
 from builder.cli.failures import exit_codes
 from builder.errors import ColvertError, raise_all
 from builder.manifest.load import LoadedManifest, load
 from builder.manifest.schema import schema_json
 from builder.manifest.show import show_json, show_yaml
-from builder.stages.session import DEFAULT_MANIFEST
-from builder.stages.targets import check_settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from builder.cli.common import Shared, opened, shared_options
-from builder.stages.explain import foresee
-from builder.stages.graph import as_dot, as_svg
+from builder.packages.explain import foresee
+from builder.packages.graph import as_dot, as_svg
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

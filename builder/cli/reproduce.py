@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from builder.build.targets import choose
 from builder.cli.common import Shared, opened, shared_options
 from builder.errors import Exit
-from builder.release.reproduce import STAGES, Report, Wish, report_json, reproduce
-from builder.stages.targets import choose
+from builder.rebuild.reproduce import STAGES, Report, Wish, report_json, reproduce
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,9 +17,9 @@ from builder.machine.qemu import Forward
 from builder.machine.session import RunOptions, run_image
 from builder.machine.variables import empty_variables, enrolled
 from builder.pipeline.events import Events
-from builder.release.project_keys import ProjectKeys, development_keys, utc_now
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import ensure_sdk
+from builder.signing.project_keys import ProjectKeys, development_keys, utc_now
 
 
 def newest(out: Path) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from builder.cli.common import Shared, opened, shared_options
+from builder.packages.builder import Room
+from builder.packages.portage.config import ENVIRONMENT
 from builder.sandbox.run import hand_over, run_terminal
-from builder.stages.packages import Room
-from builder.stages.portage.config import ENVIRONMENT
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,11 +15,11 @@ import click
 
 from builder.cli.failures import exit_codes
 from builder.errors import Code, ColvertError
-from builder.release.policy import check_policy, locked, read_policy, read_state
-from builder.release.request import read_request, to_text
-from builder.release.sign import Holder, check_content, shown, sign_items, wanted
-from builder.release.signers import open_signer
-from builder.release.trust import read_certificate
+from builder.signing.policy import check_policy, locked, read_policy, read_state
+from builder.signing.request import read_request, to_text
+from builder.signing.sign import Holder, check_content, shown, sign_items, wanted
+from builder.signing.signers import open_signer
+from builder.signing.trust import read_certificate
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from builder.build.sources import open_sources
 from builder.cli.common import Shared, opened, shared_options
 from builder.cli.failures import exit_codes
-from builder.release.export import export_sources
-from builder.stages.sources import open_sources
+from builder.rebuild.export import export_sources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,15 +9,15 @@ import click
 
 from builder.cli.failures import exit_codes
 from builder.errors import Code, ColvertError, printable, raise_all
-from builder.formats import zstd
 from builder.pipeline.events import Events
-from builder.release.image import verify_image
-from builder.release.keys import development_key
-from builder.release.trust import Known, Trust, read_trust
-from builder.release.verify import Expand, Report, Verifier
 from builder.sandbox.home import open_home
 from builder.sandbox.run import run
 from builder.sandbox.sdk import Sdk, ensure_sdk
+from builder.signing.trust import Known, Trust, read_trust
+from builder.tools import zstd
+from builder.updates.keys import development_key
+from builder.verify.image import verify_image
+from builder.verify.release import Expand, Report, Verifier
 
 STATE = Path(".colvert")
 

@@ -15,13 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from builder.formats.chunk import Chunk, Piece
-from builder.formats.content import (
-    Content,
-    length,
-    padding,
-    plain,
-    runs,
-)
+from builder.formats.content import Content, length, padding, plain, runs
 from builder.formats.deflate import LAST_BLOCK, stored
 from builder.formats.sparse import CHUNK
 

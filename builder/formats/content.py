@@ -18,9 +18,6 @@ from pathlib import Path
 
 from builder.formats.chunk import Chunk, FileChunk, Piece, PlainChunk
 from builder.formats.sparse import CHUNK, data_chunks
-from builder.formats.tools import bench
-
-PACKER = Path(__file__).with_name("packer.py")
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,6 @@ class Packed:
 
     data: Path
     index: Path
-
-
-def pack(disk: Path, out: Path, *, sdk_root: Path) -> Packed:
-    """Compress all data of `disk` to the files `data` and `index` in the directory `out`."""
-    made = Packed(out / "data", out / "index")
-    with bench(made.data, sdk_root, {"disk": disk}) as table:
-        words = (table.source("disk"), table.target("data"), table.target("index"))
-        # the checkout may be closed to the id that sandboxed programs run as
-        table.run("python3", "-I", "-", *words, stdin=PACKER.read_bytes())
-        table.take("index", made.index)
-        table.take("data", made.data)
-    return made
 
 
 @dataclass

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from builder.errors import Code, ColvertError, Location
-from builder.pipeline.once import write_once
+from builder.pipeline.files import write_once
 
 SSH_CREDENTIAL = "ssh.authorized_keys.root"
 KEY_COMMENT = "colvert-checkout"

@@ -32,8 +32,8 @@ from builder.machine.qemu import (
     WRITES_PATH,
     MachineSpec,
 )
+from builder.pipeline.files import hidden_from_git
 from builder.pipeline.lock import held
-from builder.pipeline.once import hidden_from_git
 from builder.sandbox.run import UNPRIVILEGED_ID, Bind, Sandbox, run
 
 # what the images of each format begin with, under QEMU's name for it

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
-from builder.formats.signature_list import ATTRIBUTES, VENDORS, efi_time
 from builder.machine.accel import FIRMWARE_VARS
+from builder.signing.signature_list import ATTRIBUTES, VENDORS, efi_time
 
 _VOLUME = uuid.UUID("fff12b8d-7696-4c8b-a985-2747075b4f50")
 _STORE = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")

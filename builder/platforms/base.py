@@ -12,11 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builder.errors import Code, ColvertError
 from builder.formats.chunk import Piece
-from builder.formats.content import Content, Packed, open_content, open_plain, pack, save
+from builder.formats.content import Content, Packed, open_content, open_plain, save
 from builder.formats.gpt import MIB, OEM_LABEL
-from builder.formats.oem import make_oem
 from builder.formats.table import partition, resized
 from builder.pipeline.key import digest_file
+from builder.tools.oem import make_oem
+from builder.tools.pack import pack
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Templates below this folder become the files of the OEM partition.

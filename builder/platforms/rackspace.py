@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builder.formats.vhd import make_vhd
 from builder.platforms.base import Job, Platform
+from builder.tools.vhd import make_vhd
 
 
 def _make(job: Job) -> None:

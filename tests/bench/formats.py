@@ -26,18 +26,19 @@ from pathlib import Path
 
 import click
 
-from builder.formats.gpt import Contents, make_disk
-from builder.formats.oem import make_oem
-from builder.formats.tools import Bench, bench
-from builder.formats.verity import make_verity
+from builder.build.image import Image
+from builder.build.session import DEFAULT_MANIFEST, Request, Session, open_session
+from builder.build.targets import ALL
+from builder.formats.gpt import Contents
 from builder.pipeline.events import Events
 from builder.pipeline.stage import Executor, Stage, Work
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS
 from builder.sandbox.home import open_home
-from builder.stages.image import Image
-from builder.stages.session import DEFAULT_MANIFEST, Request, Session, open_session
-from builder.stages.targets import ALL
+from builder.tools.oem import make_oem
+from builder.tools.sfdisk import make_disk
+from builder.tools.verity import make_verity
+from builder.tools.workspace import Bench, bench
 from tests.bench.measure import MIB, PROJECT, Row, become_subreaper, colvert, cost, show
 from tests.build.places import open_place
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
+from builder.build.session import DEFAULT_MANIFEST
 from builder.manifest.load import load
 from builder.sandbox.home import open_home
-from builder.stages.session import DEFAULT_MANIFEST
 from tests.bench.measure import PROJECT, Row, against, colvert, cost, show, stages_run
 from tests.build.places import open_place
 

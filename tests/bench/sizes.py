@@ -16,11 +16,11 @@ from pathlib import Path
 
 import click
 
+from builder.build.image import Image
+from builder.build.session import DEFAULT_MANIFEST, Request, open_session
 from builder.pipeline.events import Events
 from builder.platforms import PLATFORMS
 from builder.sandbox.home import open_home
-from builder.stages.image import Image
-from builder.stages.session import DEFAULT_MANIFEST, Request, open_session
 from tests.bench.measure import MIB, PROJECT, Row, against, colvert, cost, show, stages_run
 from tests.build.places import open_place
 

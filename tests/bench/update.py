@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from builder.formats.zstd import apply_delta, compress, expand, make_delta
+from builder.build.image import Image
+from builder.build.session import Request, open_session
 from builder.pipeline.events import Events
 from builder.sandbox.home import open_home
-from builder.stages.image import Image
-from builder.stages.session import Request, open_session
+from builder.tools.zstd import apply_delta, compress, expand, make_delta
 from tests.bench.measure import Row, show
 from tests.build.places import open_place
 from tests.releases import Variant

@@ -15,18 +15,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from builder.build.image import build_images
+from builder.build.session import Request, open_session
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
 from builder.machine.qemu import Forward, MachineSpec
 from builder.pipeline.events import Events
-from builder.release.delta import SIGNED, UNSIGNED
-from builder.release.dsse import sign
-from builder.release.index import PAYLOAD_TYPE
-from builder.release.keys import Signer
-from builder.release.project_keys import create, utc_now
-from builder.release.rotation import rotate
-from builder.stages.image import build_images
-from builder.stages.session import Request, open_session
+from builder.signing.project_keys import create, utc_now
+from builder.signing.rotation import rotate
+from builder.updates.delta import SIGNED, UNSIGNED
+from builder.updates.dsse import sign
+from builder.updates.index import PAYLOAD_TYPE
+from builder.updates.keys import Signer
 from tests.boot.updates import Client
 from tests.booted import up
 from tests.build.places import open_place

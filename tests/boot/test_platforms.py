@@ -21,13 +21,13 @@ from pathlib import Path
 import pytest
 
 from builder.formats.gpt import ALIGNMENT
-from builder.formats.tools import bench
 from builder.machine.credentials import KeyPair, ssh_credentials
 from builder.machine.files import Host, disk_format, machine
 from builder.machine.guest import SSH_FAILED
 from builder.machine.probe import LOGIN_SECONDS, boot
 from builder.machine.qemu import Bus, Forward, MachineSpec, Nic
 from builder.platforms import PLATFORMS
+from builder.tools.workspace import bench
 from tests.clients.root import Clients
 from tests.conftest import Targets
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.formats.signature_list import ATTRIBUTES, VENDORS, Signature, read_signatures
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import boot
 from builder.machine.qemu import Firmware, Forward, MachineSpec
-from builder.release.authenticode import digest_program
-from builder.release.project_keys import ProjectKeys, create, utc_now
-from builder.release.rotation import revoke, rotate
+from builder.signing.authenticode import digest_program
+from builder.signing.project_keys import ProjectKeys, create, utc_now
+from builder.signing.rotation import revoke, rotate
+from builder.signing.signature_list import ATTRIBUTES, VENDORS, Signature, read_signatures
 from tests.booted import BOOT_SECONDS, Booted, Place, let_in, up
 from tests.build.places import open_place
 from tests.releases import Variant

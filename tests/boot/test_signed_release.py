@@ -17,10 +17,10 @@ import pytest
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
 from builder.machine.qemu import Forward, MachineSpec
-from builder.release.contents import BOOT, VERITY_SIGNATURE
-from builder.release.project_keys import ProjectKeys, create, utc_now
 from builder.sandbox.home import open_home
 from builder.sandbox.run import hand_over
+from builder.signing.project_keys import ProjectKeys, create, utc_now
+from builder.updates.contents import BOOT, VERITY_SIGNATURE
 from tests.boot.test_secure_boot import enforcing
 from tests.boot.updates import Client
 from tests.booted import up

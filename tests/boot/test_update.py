@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
 from builder.machine.qemu import Forward, MachineSpec
-from builder.release.dsse import parse
-from builder.release.keys import Signer
+from builder.updates.dsse import parse
+from builder.updates.keys import Signer
 from tests import updates
 from tests.boot.updates import Client, Index, Releases, changed, released
 from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, up

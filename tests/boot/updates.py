@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builder.build.image import build_images
+from builder.build.session import Request, open_session
 from builder.pipeline.events import Events
-from builder.release.dsse import parse, sign
-from builder.release.index import PAYLOAD_TYPE
-from builder.release.keys import Signer, development_key
-from builder.stages.image import build_images
-from builder.stages.session import Request, open_session
+from builder.updates.dsse import parse, sign
+from builder.updates.index import PAYLOAD_TYPE
+from builder.updates.keys import Signer, development_key
 from tests.booted import SETTLE_SECONDS, Booted
 from tests.build.places import open_place
 from tests.releases import Variant

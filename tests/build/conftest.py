@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from builder.packages.builder import Builder
+from builder.packages.fetch import Fetcher
+from builder.packages.plan import Plan, PlanRequest, make_plan
+from builder.packages.portage.config import Overlay, Settings
 from builder.pipeline.events import Event, Events
 from builder.pipeline.stage import Executor
 from builder.pipeline.store import Entry, Store
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk
-from builder.stages.fetch import Fetcher
-from builder.stages.packages import Builder
-from builder.stages.plan import Plan, PlanRequest, make_plan
-from builder.stages.portage.config import Overlay, Settings
 from tests.build.places import open_place
 
 COLVERT = Path(__file__).parents[2] / "overlays/colvert"

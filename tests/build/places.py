@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from builder.build.session import Session
 from builder.formats.gpt import SECTOR
-from builder.formats.tools import bench
 from builder.pipeline.store import discard
-from builder.stages.session import Session
+from builder.tools.workspace import bench
 
 
 def workplace(above: Path = Path("/var/tmp")) -> Iterator[Path]:

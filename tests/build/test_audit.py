@@ -12,14 +12,14 @@ from click.testing import CliRunner
 
 from builder.audit.files import Tree
 from builder.audit.policy import Check
+from builder.build.audit import Audited, audit, audit_tree, policy_of
+from builder.build.session import Session
+from builder.build.tree import Trees
 from builder.cli.main import cli
 from builder.formats.hardening import PT_GNU_STACK
 from builder.pipeline.key import walk
 from builder.pipeline.store import Entry
 from builder.sandbox.sdk import Sdk
-from builder.stages.audit import Audited, audit, audit_tree, policy_of
-from builder.stages.session import Session
-from builder.stages.tree import Trees
 from tests.build.places import workplace
 from tests.conftest import ROOT
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.locked import write_lock
+from builder.build.provenance import provenance
+from builder.build.session import Request, Session, open_session
 from builder.errors import Code, ColvertError
 from builder.manifest.load import load
 from builder.pipeline.events import Event, Events
 from builder.pipeline.key import digest_tree
-from builder.release.export import make_lock
+from builder.rebuild.export import make_lock
 from builder.sandbox.sdk import Sdk
-from builder.stages.locked import write_lock
-from builder.stages.provenance import provenance
-from builder.stages.session import Request, Session, open_session
 from tests.build.conftest import COLVERT, HEAD, Workshop
 
 # as if popt's release had been pinned when 1.18 was the newest; no mirror has that one

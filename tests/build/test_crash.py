@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.formats.tools import bench
 from builder.sandbox.sdk import Sdk
+from builder.tools.workspace import bench
 from tests.build.places import workplace
 from tests.crash import FLUSH, cut, read_log
 

@@ -10,21 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from builder.assembly.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, make_initrd
+from builder.assembly.rules import ExtraFile, TreeRules, assemble
+from builder.assembly.tree import ETC, PackageImage
 from builder.errors import Code, ColvertError
 from builder.formats.cpio import TRAILER
 from builder.formats.elf import read_elf
-from builder.formats.erofs import ErofsSettings, make_erofs
-from builder.formats.esp import BootFiles, make_esp
-from builder.formats.gpt import MIB, Contents, make_disk
-from builder.formats.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, make_initrd
-from builder.formats.oem import make_oem
-from builder.formats.rules import ExtraFile, TreeRules, assemble
-from builder.formats.tools import bench
-from builder.formats.tree import ETC, PackageImage
-from builder.formats.uki import UkiParts, make_uki
-from builder.formats.verity import make_verity
+from builder.formats.gpt import MIB, Contents
 from builder.pipeline.key import digest_content, digest_file
 from builder.sandbox.sdk import Sdk
+from builder.tools.erofs import ErofsSettings, make_erofs
+from builder.tools.esp import BootFiles, make_esp
+from builder.tools.oem import make_oem
+from builder.tools.sfdisk import make_disk
+from builder.tools.uki import UkiParts, make_uki
+from builder.tools.verity import make_verity
+from builder.tools.workspace import bench
 from tests.build.places import elsewhere, find_partition, read_table, workplace
 
 EPOCH = 1_700_000_000

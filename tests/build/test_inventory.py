@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.image import Image
+from builder.build.inventory import stored_inventory
+from builder.build.session import Session
+from builder.describe.compare import Section, compare
+from builder.describe.inventory import FILE, Inventory, read_inventory
 from builder.pipeline.store import Entry
-from builder.release.compare import Section, compare
-from builder.release.inventory import FILE, Inventory, read_inventory
-from builder.stages.image import Image
-from builder.stages.inventory import stored_inventory
-from builder.stages.session import Session
 from tests.build.places import workplace
 from tests.releases import Variant
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.session import Session
 from builder.errors import Code, ColvertError
-from builder.stages.session import Session
 
 MIB = 1 << 20
 

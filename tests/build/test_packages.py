@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError, Exit
+from builder.packages.explain import Why, explain, foresee
 from builder.pipeline.key import digest_file
 from builder.pipeline.store import Store
 from builder.sandbox.home import set_slots
-from builder.stages.explain import Why, explain, foresee
 from tests.build.conftest import Workshop
 
 DATA = 'src_install() { insinto /usr/share; newins - data <<<"one"; }'

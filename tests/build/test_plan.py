@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder.stages.session import Session
+from builder.build.session import Session
 from tests.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.txt"

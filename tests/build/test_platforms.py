@@ -21,15 +21,17 @@ from pathlib import Path
 
 import pytest
 
-from builder.formats.content import Packed, pack
-from builder.formats.gpt import MIB, Contents, make_disk
-from builder.formats.oem import make_oem
+from builder.formats.content import Packed
+from builder.formats.gpt import MIB, Contents
 from builder.formats.sparse import data_chunks
-from builder.formats.tools import bench
-from builder.formats.verity import make_verity
 from builder.pipeline.key import digest_tree
 from builder.platforms import PLATFORMS, Context
 from builder.sandbox.sdk import Sdk
+from builder.tools.oem import make_oem
+from builder.tools.pack import pack
+from builder.tools.sfdisk import make_disk
+from builder.tools.verity import make_verity
+from builder.tools.workspace import bench
 from tests.build.places import elsewhere, find_partition, read_table, workplace
 from tests.build.test_full_disk import on_tmpfs
 

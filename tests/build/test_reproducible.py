@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.session import Request, Session, open_session
 from builder.pipeline.events import Events
 from builder.pipeline.store import Entry
-from builder.release.reproduce import MEMORY, Report, Wish, reproduce
+from builder.rebuild.reproduce import MEMORY, Report, Wish, reproduce
 from builder.sandbox.sdk import Sdk
-from builder.stages.session import Request, Session, open_session
 from tests.build.conftest import COLVERT, HEAD, Workshop
 from tests.build.places import workplace
 

@@ -15,15 +15,15 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from builder.build.image import Image, build_images
+from builder.build.licences import check_licences
+from builder.build.session import Request, Session, open_session
 from builder.errors import Code, ColvertError
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.key import digest_file
 from builder.pipeline.stage import Work
 from builder.pipeline.store import Entry
-from builder.release.dsse import parse
-from builder.stages.image import Image, build_images
-from builder.stages.licences import check_licences
-from builder.stages.session import Request, Session, open_session
+from builder.updates.dsse import parse
 from tests.build.places import elsewhere, workplace
 from tests.conftest import ROOT
 from tests.spdx import problems

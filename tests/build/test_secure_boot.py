@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ColvertError
-from builder.formats.esp import ENROLL, KEYS, LOADER_CONF
 from builder.formats.gpt import ALIGNMENT
-from builder.formats.signature_list import ATTRIBUTES, VENDORS, Signature
-from builder.formats.tools import bench
-from builder.release.authenticode import digest_program
-from builder.release.project_keys import SIGNED_BY, ProjectKeys, create, utc_now
-from builder.release.rotation import revoke
 from builder.sandbox.sdk import Sdk
+from builder.signing.authenticode import digest_program
+from builder.signing.project_keys import SIGNED_BY, ProjectKeys, create, utc_now
+from builder.signing.rotation import revoke
+from builder.signing.signature_list import ATTRIBUTES, VENDORS, Signature
+from builder.tools.esp import ENROLL, KEYS, LOADER_CONF
+from builder.tools.workspace import bench
 from tests.build.places import workplace
 from tests.releases import Variant
 from tests.signed import sign

@@ -17,12 +17,12 @@ import pytest
 
 from builder.errors import Code, ColvertError
 from builder.pipeline.key import digest_file
-from builder.release.contents import FILE, REQUEST, paths
-from builder.release.image import verify_image
-from builder.release.request import read_request
 from builder.sandbox.home import open_home
 from builder.sandbox.run import hand_over
 from builder.sandbox.sdk import Sdk
+from builder.signing.request import read_request
+from builder.updates.contents import FILE, REQUEST, paths
+from builder.verify.image import verify_image
 from tests.build.places import find_partition, workplace
 from tests.releases import Variant
 from tests.signer.desk import PIN, TOKEN, Desk

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
+from builder.build.locked import PROJECT, read_lock
+from builder.build.session import Session
+from builder.build.sources import open_sources
 from builder.pipeline.key import digest_content, digest_file, walk
 from builder.pipeline.store import Entry
-from builder.release.dsse import parse
-from builder.release.export import export_sources
-from builder.release.reproduce import copy_entry
+from builder.rebuild.export import export_sources
+from builder.rebuild.reproduce import copy_entry
 from builder.sandbox.run import sandbox_id
-from builder.stages.locked import PROJECT, read_lock
-from builder.stages.session import Session
-from builder.stages.sources import open_sources
+from builder.updates.dsse import parse
 from tests.build.places import open_place
 
 # leaves of five build systems; all else comes from the store

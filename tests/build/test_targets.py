@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.image import Image
+from builder.build.session import Session
 from builder.errors import Code, ColvertError
-from builder.formats.gpt import Contents, make_disk
-from builder.formats.oem import make_oem
-from builder.formats.verity import make_verity
+from builder.formats.gpt import Contents
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.key import digest_tree
 from builder.pipeline.stage import Executor, Stage, Work
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Context, Platform
 from builder.platforms.base import Job
-from builder.stages.image import Image
-from builder.stages.session import Session
+from builder.tools.oem import make_oem
+from builder.tools.sfdisk import make_disk
+from builder.tools.verity import make_verity
 from tests.build.places import workplace
 
 MIB = 1 << 20

@@ -13,22 +13,22 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from builder.build.image import Image, build_images
+from builder.build.session import Request, Session, open_session
+from builder.build.update import check_update
 from builder.cli.verify import expand_here
 from builder.errors import Code, ColvertError
 from builder.formats.gpt import MIB
-from builder.formats.zstd import apply_delta, compress, expand
 from builder.pipeline.events import Event, Events
 from builder.pipeline.key import digest_file, digest_tree
 from builder.pipeline.stage import Executor
 from builder.pipeline.store import Entry, Store
-from builder.release.delta import SIGNED, UNSIGNED, Target, find_earlier, read_index
-from builder.release.dsse import parse, verify
-from builder.release.index import PAYLOAD_TYPE, File, Index, parse_index
-from builder.release.keys import PublicKey, development_key
 from builder.sandbox.sdk import Sdk
-from builder.stages.image import Image, build_images
-from builder.stages.session import Request, Session, open_session
-from builder.stages.update import check_update
+from builder.tools.zstd import apply_delta, compress, expand
+from builder.updates.delta import SIGNED, UNSIGNED, Target, find_earlier, read_index
+from builder.updates.dsse import parse, verify
+from builder.updates.index import PAYLOAD_TYPE, File, Index, parse_index
+from builder.updates.keys import PublicKey, development_key
 from tests.build.places import elsewhere, open_place, workplace
 from tests.releases import Variant
 

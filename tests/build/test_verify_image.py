@@ -18,12 +18,12 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner
 
+from builder.build.session import Session
 from builder.cli.verify import cli
 from builder.formats.gpt import MIB, SECTOR
 from builder.formats.table import ENTRY, ENTRY_SIZE
-from builder.formats.tools import bench
 from builder.platforms import PLATFORMS, Context
-from builder.stages.session import Session
+from builder.tools.workspace import bench
 from tests.build.places import find_partition, read_table, workplace
 from tests.conftest import Targets
 from tests.releases import Variant

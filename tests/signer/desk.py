@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.formats.zstd import expand
+from builder.build.image import build_images
+from builder.build.session import Request, open_session
 from builder.pipeline.events import Events
-from builder.release.contents import REQUEST
-from builder.release.trust import read_trust
-from builder.release.verify import Verifier
-from builder.stages.image import build_images
-from builder.stages.session import Request, open_session
+from builder.signing.trust import read_trust
+from builder.tools.zstd import expand
+from builder.updates.contents import REQUEST
+from builder.verify.release import Verifier
 from tests.conftest import ROOT
 from tests.releases import Variant
 from tests.signer.root import HOME, SignerMachine

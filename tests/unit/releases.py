@@ -7,10 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from builder.release.delta import SIGNED
-from builder.release.dsse import sign
-from builder.release.index import PART_NAMES, PAYLOAD_TYPE, Index
-from builder.release.keys import Signer
+from builder.updates.delta import SIGNED
+from builder.updates.dsse import sign
+from builder.updates.index import PART_NAMES, PAYLOAD_TYPE, Index
+from builder.updates.keys import Signer
 
 
 def digest(text: str) -> str:

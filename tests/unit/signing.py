@@ -24,11 +24,15 @@ from cryptography.x509.oid import NameOID
 
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, PER_BLOCK, SIGNATURE, SUPERBLOCK
-from builder.formats.verity import signature_partition
 from builder.pipeline.key import digest_bytes
-from builder.release import authenticode
-from builder.release.attach import BootSignatures, Outcome, attach
-from builder.release.contents import (
+from builder.signing import authenticode
+from builder.signing.attach import BootSignatures, Outcome, attach
+from builder.signing.phases import Build, begin
+from builder.signing.request import Request, read_request, to_text
+from builder.signing.sign import Holder, sign_items, wanted
+from builder.signing.trust import Trust, read_certificate, read_trust
+from builder.tools.verity import signature_partition
+from builder.updates.contents import (
     LOADER,
     REQUEST,
     ROOT_HASH,
@@ -36,14 +40,10 @@ from builder.release.contents import (
     VERITY_SIGNATURE,
     KeyNames,
 )
-from builder.release.index import SIGNATURE as SIGNATURE_PART
-from builder.release.index import File, Index, Part, Parts, file_name
-from builder.release.keys import Signer
-from builder.release.request import Request, read_request, to_text
-from builder.release.rounds import Build, begin
-from builder.release.sign import Holder, sign_items, wanted
-from builder.release.trust import Trust, read_certificate, read_trust
-from builder.release.verify import Report, Verifier
+from builder.updates.index import SIGNATURE as SIGNATURE_PART
+from builder.updates.index import File, Index, Part, Parts, file_name
+from builder.updates.keys import Signer
+from builder.verify.release import Report, Verifier
 
 IMAGE = "acme"
 NAMES = ("db", "verity", "release")

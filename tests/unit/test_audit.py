@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from builder.assembly.tree import ETC
 from builder.audit.binaries import Binaries, _has
 from builder.audit.files import Tree, check_files, check_tmpfiles
 from builder.audit.findings import Found, Verdict, judge
 from builder.audit.policy import Check, Flag, load_policy
 from builder.audit.sockets import NOBODY, check_sockets
 from builder.errors import Code, ColvertError
-from builder.formats.tree import ETC
 from builder.pipeline.key import walk
 from tests.unit.elves import BUILD_ID, hardened
 

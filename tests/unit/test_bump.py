@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.stages.bump import Source, newest, read_stanza
+from builder.packages.bump import Source, newest, read_stanza
 
 STANZA = """\
 Package: linux

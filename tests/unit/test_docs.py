@@ -31,7 +31,7 @@ from builder.cli.build import cli as build_image
 from builder.cli.main import cli as colvert
 from builder.errors import ColvertError
 from builder.manifest.schema import schema
-from builder.release.policy import read_policy
+from builder.signing.policy import read_policy
 from tests.unit import reference
 from tests.unit.test_manifest_schema import Editor
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError, Location
+from builder.packages.fetch import Distfile, Fetcher, distfiles, read_manifest
 from builder.pipeline.events import Events
-from builder.stages.fetch import Distfile, Fetcher, distfiles, read_manifest
 from tests.server import Files, serve
 
 DATA = bytes(range(256)) * 4096

@@ -13,25 +13,16 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError
-from builder.formats import packer
 from builder.formats.archive import Member, gzip, sparse_tar, tar
 from builder.formats.chunk import Made, MemoryChunk
-from builder.formats.content import (
-    Content,
-    Packed,
-    hashed,
-    length,
-    open_content,
-    open_plain,
-    plain,
-    save_raw,
-)
+from builder.formats.content import Content, Packed, hashed, length, open_content, open_plain, plain, save_raw
 from builder.formats.deflate import LAST_BLOCK, stored, zeros_deflated
 from builder.formats.gpt import MIB
 from builder.formats.qcow2 import CLUSTER, HEADER, qcow2
 from builder.formats.sparse import CHUNK
 from builder.formats.table import least_size, partition, partitions, resized
 from builder.formats.vmdk import Vmdk, cid, sparse_vmdk, stream_vmdk
+from builder.tools import packer
 from tests.unit.disks import OEM, SIZE, content, table
 
 EPOCH = 1_700_000_000

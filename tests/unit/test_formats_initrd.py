@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from builder.assembly.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, collect, split
+from builder.assembly.root import Root
 from builder.errors import Code, ColvertError, Location
 from builder.formats.cpio import Member
-from builder.formats.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, collect, split
-from builder.formats.root import Root
 from tests.unit.elves import hardened
 
 

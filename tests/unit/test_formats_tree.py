@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from builder.assembly.presets import UnitRules, apply_presets
+from builder.assembly.rules import _no_dynamic_ids, _os_release, _tmpfiles
+from builder.assembly.tree import ETC, PackageImage, Tree, check_owned, merge
 from builder.errors import Code, ColvertError
-from builder.formats.presets import UnitRules, apply_presets
-from builder.formats.rules import _no_dynamic_ids, _os_release, _tmpfiles
-from builder.formats.tree import ETC, PackageImage, Tree, check_owned, merge
 
 ELF = b"\x7fELF\x02\x01" + bytes(100)
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from builder.assembly.tree import ETC
+from builder.build.inventory import stored_inventory, take_inventory
 from builder.cli.main import cli
+from builder.describe.compare import Change, Difference, Section, compare
+from builder.describe.inventory import FILE, Inventory, read_inventory, split
 from builder.errors import Code, ColvertError
-from builder.formats.tree import ETC
 from builder.pipeline.key import walk
-from builder.release.compare import Change, Difference, Section, compare
-from builder.release.inventory import FILE, Inventory, read_inventory, split
-from builder.stages.inventory import stored_inventory, take_inventory
 from tests.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden"

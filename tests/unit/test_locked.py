@@ -10,9 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.cli.main import cli
-from builder.errors import Code, ColvertError
-from builder.stages.locked import (
+from builder.build.locked import (
     Lock,
     LockedOverlay,
     LockedPython,
@@ -25,6 +23,8 @@ from builder.stages.locked import (
     read_lock,
     write_lock,
 )
+from builder.cli.main import cli
+from builder.errors import Code, ColvertError
 from tests.build.places import workplace
 
 LOCK = Lock(

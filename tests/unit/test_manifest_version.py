@@ -9,7 +9,7 @@ import pytest
 
 from builder.manifest.load import load
 from builder.manifest.version import LONGEST_LABEL, MAX_VERSION, check, revision
-from builder.release.order import newer, order_key
+from builder.updates.order import newer, order_key
 
 # 2026-11-22 23:59:50 UTC, which is another day where the committer is
 SECONDS = 1795391990

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.outputs import deliver, deliver_file
+from builder.build.session import mending
 from builder.errors import Code, ColvertError
 from builder.pipeline.events import Event, Events
 from builder.sandbox import home as home_module
 from builder.sandbox.doctor import examine, require_namespaces
 from builder.sandbox.home import open_home, set_slots
-from builder.stages.outputs import deliver, deliver_file
-from builder.stages.session import mending
 
 
 def _source(tmp_path: Path, text: str = "one") -> Path:
@@ -54,7 +54,7 @@ def test_outputs_go_back_with_the_source(
 ) -> None:
     """The same size, and newer than what the store has of the old: still the wrong one."""
     if not links:
-        monkeypatch.setattr("builder.stages.outputs.os.link", _refuse)
+        monkeypatch.setattr("builder.build.outputs.os.link", _refuse)
     target, first = tmp_path / "out/qemu", _source(tmp_path)
     deliver(first, target, Events())
     deliver(_source(tmp_path, "two"), target, Events())
@@ -86,7 +86,7 @@ def test_a_failing_delivery_leaves_the_old_outputs(tmp_path: Path, monkeypatch: 
     def full(source: Path, there: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("builder.stages.outputs._give", full)
+    monkeypatch.setattr("builder.build.outputs._give", full)
     with pytest.raises(OSError, match="No space"):
         deliver(_source(tmp_path, "two"), target, Events())
     assert (target / "inner/file").read_text() == "one"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from builder.pipeline.key import digest_tree
 from builder.pipeline.store import Entry, Record
-from builder.release.again import list_backwards
-from builder.release.outputs import compare, compare_trees, first_difference, summary
+from builder.rebuild.outputs import compare, compare_trees, first_difference, summary
+from builder.rebuild.variation import list_backwards
 
 
 def pair(place: Path, old: bytes, new: bytes) -> tuple[Path, Path]:

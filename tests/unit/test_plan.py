@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from builder.errors import Code, ColvertError
-from builder.stages.explain import Change, compare
-from builder.stages.graph import as_dot
-from builder.stages.plan import Node, Plan, shorten
+from builder.packages.explain import Change, compare
+from builder.packages.graph import as_dot
+from builder.packages.plan import Node, Plan, shorten
 
 
 def node(cpv: str, **dependencies: tuple[str, ...]) -> Node:

@@ -14,13 +14,13 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from builder.errors import Code, ColvertError
-from builder.release.attach import BootSignatures, attach
-from builder.release.contents import FILE, REQUEST, KeyNames, paths
-from builder.release.keys import DEVELOPMENT
-from builder.release.pkcs7 import merge
-from builder.release.request import read_signatures, to_base64
-from builder.release.rounds import begin, read_build
-from builder.release.trust import read_certificate, read_trust, root_hash
+from builder.signing.attach import BootSignatures, attach
+from builder.signing.phases import begin, read_build
+from builder.signing.pkcs7 import merge
+from builder.signing.request import read_signatures, to_base64
+from builder.signing.trust import read_certificate, read_trust, root_hash
+from builder.updates.contents import FILE, REQUEST, KeyNames, paths
+from builder.updates.keys import DEVELOPMENT
 from tests.unit.signing import NAMES, Project, make, private, write_keys
 
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}

@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from builder.errors import Code, ColvertError
-from builder.release.delta import SIGNED, UNSIGNED, Target, find_earlier
-from builder.release.dsse import sign
-from builder.release.keys import Signer
+from builder.updates.delta import SIGNED, UNSIGNED, Target, find_earlier
+from builder.updates.dsse import sign
+from builder.updates.keys import Signer
 from tests.unit.releases import fields, index, write_release
 
 KEY = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))

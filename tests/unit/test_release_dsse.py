@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
-from builder.release.dsse import Envelope, Signature, pae, parse, sign, verify
-from builder.release.keys import PublicKey, Signer
+from builder.updates.dsse import Envelope, Signature, pae, parse, sign, verify
+from builder.updates.keys import PublicKey, Signer
 
 OWN, OTHER = (Signer(Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))) for number in (1, 2))
 KIND = "application/vnd.colvert.test"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError
-from builder.release.imagefile import check_format, inside
+from builder.verify.imagefile import check_format, inside
 
 
 def archive(*members: tuple[str, bytes]) -> bytes:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from builder.errors import Code, ColvertError, Location
-from builder.release.keys import development_key, read_public
+from builder.updates.keys import development_key, read_public
 
 WHERE = Location("os.yaml", 3)
 

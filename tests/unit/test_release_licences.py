@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from license_expression import get_spdx_licensing
 
+from builder.describe.licences import Group, Licence, extracted, failing, names, parse, reference, spdx
+from builder.describe.spdx_ids import EXCEPTIONS, IDS
 from builder.errors import Code, ColvertError
-from builder.release.licences import Group, Licence, extracted, failing, names, parse, reference, spdx
-from builder.release.spdx_ids import EXCEPTIONS, IDS
 
 SPDX = get_spdx_licensing()
 NAMES = st.sampled_from([*IDS, *EXCEPTIONS, "public-domain", "as-is", "FraunhoferFDK", "some_thing+"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.release.order import newer, order_key
+from builder.updates.order import newer, order_key
 
 versions = st.from_regex(r"\A[0-9][0-9A-Za-z]{0,4}(\.[0-9A-Za-z]{1,4}){0,3}\Z")
 

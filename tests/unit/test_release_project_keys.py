@@ -20,7 +20,15 @@ from cryptography.x509 import Certificate
 
 from builder.cli.main import cli
 from builder.errors import Code, ColvertError
-from builder.formats.signature_list import (
+from builder.signing.project_keys import (
+    SIGNED_BY,
+    ProjectKeys,
+    create,
+    development_keys,
+    read_certificate,
+)
+from builder.signing.rotation import revoke, revoke_key, rotate
+from builder.signing.signature_list import (
     ATTRIBUTES,
     VENDORS,
     Signature,
@@ -28,14 +36,6 @@ from builder.formats.signature_list import (
     read_signatures,
     signature_lists,
 )
-from builder.release.project_keys import (
-    SIGNED_BY,
-    ProjectKeys,
-    create,
-    development_keys,
-    read_certificate,
-)
-from builder.release.rotation import revoke, revoke_key, rotate
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PRIVATE = {"PK.key", "KEK.key", "db.key", "verity.key", "release.key"}

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.release.gittree import git_tree
-from builder.release.provenance import BUILD_TYPE, Build, Material, make_statement
-from builder.stages.provenance import sha256
+from builder.build.provenance import sha256
+from builder.describe.gittree import git_tree
+from builder.describe.provenance import BUILD_TYPE, Build, Material, make_statement
 
 BUILD = Build(
     external={"manifest": "manifests/colvert.yaml", "targets": ["qemu"]},

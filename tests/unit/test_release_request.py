@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
 from builder.pipeline.key import digest_bytes
-from builder.release.contents import Contents, Enveloped, KeyNames, Listed, parse_contents
-from builder.release.dsse import pae
-from builder.release.request import (
+from builder.signing.request import (
     ITEMS,
     Item,
     Kind,
@@ -26,6 +24,8 @@ from builder.release.request import (
     to_base64,
     to_text,
 )
+from builder.updates.contents import Contents, Enveloped, KeyNames, Listed, parse_contents
+from builder.updates.dsse import pae
 
 HERE = Path("request.json")
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)

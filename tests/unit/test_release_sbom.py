@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packageurl import PackageURL
 
-from builder.release.cyclonedx import make_cyclonedx
-from builder.release.licences import parse
-from builder.release.sbom import Bill, File, Package, Source, read_files, serialize
-from builder.release.spdx import make_spdx
+from builder.describe.cyclonedx import make_cyclonedx
+from builder.describe.licences import parse
+from builder.describe.sbom import Bill, File, Package, Source, read_files, serialize
+from builder.describe.spdx import make_spdx
 from tests.spdx import problems
 
 SOURCE = Source(

@@ -16,21 +16,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from builder.cli.attach import cli as attach_cli
 from builder.cli.sign import cli
+from builder.describe import provenance
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, check_tree
-from builder.formats.verity import signature_partition
 from builder.pipeline.key import canonical, digest_bytes, digest_file
-from builder.release import authenticode, contents, provenance
-from builder.release import index as update_index
-from builder.release.attach import BootSignatures
-from builder.release.contents import FILE, PROVENANCE_TYPE, paths
-from builder.release.dsse import pae, parse
-from builder.release.pkcs7 import Content, merge, sign_content, signers
-from builder.release.policy import read_policy
-from builder.release.request import Request, read_signatures, to_base64
-from builder.release.rounds import Build
-from builder.release.signers import open_signer
-from builder.release.trust import read_certificate, root_hash
+from builder.signing import authenticode
+from builder.signing.attach import BootSignatures
+from builder.signing.phases import Build
+from builder.signing.pkcs7 import Content, merge, sign_content, signers
+from builder.signing.policy import read_policy
+from builder.signing.request import Request, read_signatures, to_base64
+from builder.signing.signers import open_signer
+from builder.signing.trust import read_certificate, root_hash
+from builder.tools.verity import signature_partition
+from builder.updates import contents
+from builder.updates import index as update_index
+from builder.updates.contents import FILE, PROVENANCE_TYPE, paths
+from builder.updates.dsse import pae, parse
 from tests.conftest import ROOT
 from tests.unit.signing import Project, hash_tree, make, private, program, write_keys
 

@@ -13,18 +13,18 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
 
+from builder.describe.provenance import Build as Made
+from builder.describe.provenance import make_statement
 from builder.errors import Code, ColvertError, raise_all
-from builder.formats.verity import signature_partition
 from builder.pipeline.key import digest_file
-from builder.release.attach import BootSignatures
-from builder.release.contents import FILE, paths
-from builder.release.dsse import parse
-from builder.release.index import parse_index
-from builder.release.provenance import Build as Made
-from builder.release.provenance import make_statement
-from builder.release.request import Request
-from builder.release.rounds import Build
-from builder.release.verify import Verifier
+from builder.signing.attach import BootSignatures
+from builder.signing.phases import Build
+from builder.signing.request import Request
+from builder.tools.verity import signature_partition
+from builder.updates.contents import FILE, paths
+from builder.updates.dsse import parse
+from builder.updates.index import parse_index
+from builder.verify.release import Verifier
 from tests.unit.signing import Project, certificate_pem, make, read_frame, update, write_keys
 
 

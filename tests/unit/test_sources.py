@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from builder.build.sources import INDEX, Index, open_sources, survey
 from builder.cli.main import cli
 from builder.errors import Code, ColvertError
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import recipe_digest
-from builder.stages.sources import INDEX, Index, open_sources, survey
 from tests.build.places import workplace
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from builder.build.targets import check_settings, choose, disk_size, least_size
 from builder.cli.main import cli
 from builder.errors import Code, ColvertError
 from builder.manifest.load import LoadedManifest, load
 from builder.manifest.model import Disk
 from builder.platforms import PLATFORMS
-from builder.stages.targets import check_settings, choose, disk_size, least_size
 
 
 def test_targets_by_name_once_and_in_their_order() -> None:

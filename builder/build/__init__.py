@@ -1,0 +1,1 @@
+"""Build: one build, from its session to the delivered files."""

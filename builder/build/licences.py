@@ -1,0 +1,122 @@
+"""Licences: whether the packages of an image have licences that the manifest takes, and their texts.
+
+All of it is checked on the plan, before anything is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.build.session import Session
+from builder.build.tree import Trees, licence_texts
+from builder.describe.licences import failing, parse
+from builder.describe.spdx_ids import EXCEPTIONS, IDS
+from builder.errors import Code, ColvertError, Location, raise_all
+from builder.manifest.load import LoadedManifest
+from builder.manifest.problems import nearest, quote
+from builder.packages.plan import Node
+from builder.packages.portage.config import Overlay
+
+Groups = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the manifest refuses, each with its place, and what alone it allows, if it says so."""
+
+    refused: Mapping[str, Location]
+    allowed: frozenset[str] | None
+    where: Location
+
+    def passes(self, name: str) -> bool:
+        return name not in self.refused and (self.allowed is None or name in self.allowed)
+
+
+def check_licences(session: Session) -> None:
+    """Every package of the image passes the policy, and every licence of it has a text."""
+    nodes = [session.plan.nodes[cpv] for cpv in Trees(session, {}).shipped]
+    texts = licence_texts(session.settings)
+    groups = read_groups(session.settings.overlays)
+    known = {*texts, *IDS, *EXCEPTIONS, *(name for node in session.plan.packages for name in node.licences)}
+    policy = read_policy(session.loaded, groups, known)
+    overlays = {overlay.name: overlay.path for overlay in session.settings.overlays}
+    raise_all(
+        [
+            *(problem for node in nodes for problem in refusals(node, policy)),
+            *(problem for node in nodes for problem in _missing(node, texts, overlays)),
+        ]
+    )
+
+
+def read_policy(loaded: LoadedManifest, groups: Groups, known: Iterable[str]) -> Policy:
+    """The manifest's policy, groups replaced by what is in them; a name that nobody knows is an error."""
+    names = {*known, *(f"@{name}" for name in groups)}
+    licences = loaded.manifest.licences
+    problems = []
+    for kind, said in (("refuse", licences.refuse), ("allow", licences.allow)):
+        for number, name in enumerate(said):
+            if name not in names:
+                what = f"no package and no overlay knows the licence {quote(name)}{nearest(name, names)}"
+                where = loaded.origin(("licences", kind, number))
+                problems.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
+    raise_all(problems)
+    refused = {
+        member: loaded.origin(("licences", "refuse", number))
+        for number, name in enumerate(licences.refuse)
+        for member in expand(name, groups)
+    }
+    allowed = frozenset(member for name in licences.allow for member in expand(name, groups))
+    return Policy(refused, allowed if licences.allow else None, loaded.origin(("licences", "allow")))
+
+
+def expand(name: str, groups: Groups) -> set[str]:
+    """The licences that a name or @GROUP stands for; groups may hold groups, even in a circle."""
+    found, todo, seen = set[str](), [name], set[str]()
+    while todo:
+        word = todo.pop()
+        if not word.startswith("@"):
+            found.add(word)
+        elif word not in seen:
+            seen.add(word)
+            todo += groups.get(word[1:], ())
+    return found
+
+
+def read_groups(overlays: Iterable[Overlay]) -> dict[str, list[str]]:
+    """The overlays' profiles/license_groups (GLEP 23): a group's name, then its members."""
+    groups: dict[str, list[str]] = {}
+    for overlay in overlays:
+        path = overlay.path / "profiles" / "license_groups"
+        for line in path.read_text().splitlines() if path.is_file() else ():
+            words = line.partition("#")[0].split()
+            if words:
+                groups.setdefault(words[0], []).extend(words[1:])
+    return groups
+
+
+def refusals(node: Node, policy: Policy) -> list[ColvertError]:
+    """Why the policy does not take a package; a choice of licences fails only as a whole."""
+    passes = {name for name in node.licences if policy.passes(name)}
+    problems = []
+    for name in dict.fromkeys(failing(parse(node.licence), passes)):
+        refused = policy.refused.get(name)
+        what = f"{node.cpv}: its licence {name} is {'refused' if refused else 'not among those allowed'}"
+        hint = "leave the package out, or change `licences` in the manifest"
+        problems.append(ColvertError(Code.LICENCE_REFUSED, what, where=refused or policy.where, hint=hint))
+    return problems
+
+
+def _missing(node: Node, texts: Mapping[str, Path], overlays: Mapping[str, Path]) -> list[ColvertError]:
+    where = Location(str(overlays[node.repository] / node.ebuild))
+    return [
+        ColvertError(
+            Code.LICENCE_TEXT,
+            f"{node.cpv}: the licence {name} has no text",
+            where=where,
+            hint=f"put it into the overlay as licenses/{name}",
+        )
+        for name in node.licences
+        if name not in texts
+    ]

@@ -1,0 +1,279 @@
+"""Session: one opened build, from the manifest to the builder of its packages.
+
+Everything that can be checked is checked here, in the order of its cost, before anything
+changes on the machine: the manifest, its overlays, then the SDK and the plan.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from builder.build.locked import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
+from builder.build.sources import Sources, open_sources
+from builder.errors import Code, ColvertError, Location
+from builder.manifest.load import LoadedManifest, load
+from builder.manifest.model import GitOverlay
+from builder.manifest.overlays import fetch_overlay
+from builder.packages.builder import Builder
+from builder.packages.bump import Bump, bumped_overlay, find_bumps
+from builder.packages.fetch import Distfile, Fetcher
+from builder.packages.plan import Plan, PlanRequest, make_plan
+from builder.packages.portage.config import Overlay, Settings, read_overlay
+from builder.pipeline.events import Event, Events, Kind
+from builder.pipeline.stage import Executor
+from builder.pipeline.store import Entry, Store
+from builder.sandbox.doctor import require_namespaces
+from builder.sandbox.home import Home, open_home, set_slots
+from builder.sandbox.sdk import Sdk, ensure_sdk
+
+DEFAULT_MANIFEST = Path("manifests/colvert.yaml")
+# a build of everything takes this much at most; below it, it is refused before it starts
+SPACE_NEEDED = 6 << 30
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    manifest: Path | None = None
+    home: Path | None = None
+    jobs: int | None = None
+    mirrors: tuple[str, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    # everything as in this lock
+    lock: Path | None = None
+    # an export, as the only place to build from
+    sources: Path | None = None
+    state: Path = Path(".colvert")
+
+
+@dataclass
+class Session:
+    """A build whose inputs are known; what is costly is made when it is first asked for."""
+
+    loaded: LoadedManifest
+    home: Home
+    events: Events
+    executor: Executor
+    settings: Settings
+    mirrors: tuple[str, ...]
+    cores: int
+    lock: Path | None = None
+    sources: Sources | None = None
+    # the checkout's own directory: its keys
+    state: Path = Path(".colvert")
+    # the newer releases that were taken because a pinned source is gone
+    bumps: tuple[Bump, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def sdk(self) -> Sdk:
+        return ensure_sdk(self.home, self.events)
+
+    @property
+    def atoms(self) -> tuple[str, ...]:
+        manifest = self.loaded.manifest
+        return tuple(dict.fromkeys((*manifest.packages, manifest.kernel.package)))
+
+    @cached_property
+    def plan(self) -> Plan:
+        try:
+            plan = make_plan(self.executor, self.home, self.sdk, PlanRequest(self.atoms, self.settings))
+        except ColvertError as error:
+            raise self._placed(error) from error
+        if self.lock is not None:
+            sources = self._builder(plan).all_sources()
+            check_locked(self.lock, sdk=lock_sdk(self.sdk), sources=lock_sources(sources))
+        return plan
+
+    @cached_property
+    def builder(self) -> Builder:
+        return self._builder(self.plan)
+
+    def _builder(self, plan: Plan) -> Builder:
+        kernel = self.loaded.manifest.kernel
+        fragments = {kernel.package: tuple(item.path for item in kernel.fragments)}
+        only = self.sources.distfiles if self.sources else None
+        fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, self.events, self.mirrors, only=only)
+        return Builder(
+            self.executor, self.home, self.sdk, plan, self.settings, fetcher, self.cores, fragments
+        )
+
+    def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
+        """Build the plan's packages, or those named and what they need.
+
+        Where a pinned source is gone, a newer patch release is taken, unless that is locked out.
+        """
+        self.events.emit(Event(kind=Kind.PLANNED, stage="package", total=len(self.plan.packages)))
+        names = None if wanted is None else list(wanted)
+        return self._bumping(
+            lambda: self.builder.build_all(
+                None if names is None else [self.plan.find(name).cpv for name in names]
+            )
+        )
+
+    def fetch_sources(self) -> list[Distfile]:
+        """Fetch the sources of the whole plan, by the same rule; returns them."""
+
+        def fetch() -> list[Distfile]:
+            wanted = self.builder.all_sources()
+            self.builder.fetcher.fetch_all(wanted)
+            return wanted
+
+        return self._bumping(fetch)
+
+    def _bumping(self, work: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                return work()
+            except ColvertError as error:
+                gone = self.builder.fetcher.gone
+                if error.code is not Code.FETCH_FAILED or not gone:
+                    raise
+                if self.lock is not None:
+                    hint = "without --locked, the newest patch release is taken"
+                    raise error.but(hint=hint) from error
+                self._bump(gone)
+
+    def _bump(self, gone: Iterable[str]) -> None:
+        """Replace the sources that are gone by newer releases, and plan again."""
+        bumps = find_bumps(self.home, self.sdk, self.plan.packages, gone)
+        for bump in bumps:
+            self.events.warning(
+                f"{bump.distfile} is gone from its mirrors: {bump.node.atom} {bump.version} instead of"
+                f" {bump.node.version} (Debian's signed index has it; --locked forbids this)"
+            )
+        self.bumps += tuple(bumps)
+        overlays = []
+        for overlay in self.settings.overlays:
+            own = [bump for bump in bumps if bump.node.repository == overlay.name]
+            overlays.append(bumped_overlay(self.home, overlay, own, self.builder.fetcher) if own else overlay)
+        self.settings = replace(self.settings, overlays=tuple(overlays))
+        del self.plan, self.builder
+
+    def _placed(self, error: ColvertError) -> ColvertError:
+        """A resolver's error at the manifest's line that asks for the package it is about."""
+        if error.code is not Code.UNRESOLVABLE or error.where is not None:
+            return error
+        text = " ".join(error.detail)
+        for number, atom in enumerate(self.loaded.manifest.packages):
+            if f'"{atom}"' in text or f"{atom}::" in text:
+                return error.but(what=f"{error.what}: {atom}", where=self.loaded.origin(("packages", number)))
+        return error.but(where=Location(str(self.loaded.path)))
+
+
+def open_session(request: Request, events: Events) -> Session:
+    """Check everything that can be checked and open the build."""
+    sources = open_sources(request.sources) if request.sources else None
+    path = request.manifest or (sources.manifest if sources else _default_manifest())
+    loaded = load(path, overrides=request.overrides)
+    if sources is not None and path == sources.manifest:
+        index = sources.index
+        loaded = replace(loaded, commit=index.commit, dirty=index.dirty, text_digest=index.text_digest)
+    home = open_home(request.home)
+    require_namespaces()
+    cores = request.jobs or os.cpu_count() or 1
+    set_slots(home, cores)
+    _room_left(home)
+    manifest = loaded.manifest
+    lock = request.lock or (sources.lock if sources else None)
+    overlays = _overlays(loaded, home, offline=sources is not None)
+    if lock is not None:
+        found = lock_overlays(manifest.overlays, overlays)
+        check_locked(lock, overlays=found, python=lock_python())
+    if sources is not None:
+        sources.install_sdk(home)
+    return Session(
+        loaded,
+        home,
+        events,
+        Executor(Store(home.store), events),
+        Settings(overlays, manifest.profile, dict(manifest.use)),
+        (*request.mirrors, *manifest.distfile_mirrors),
+        cores,
+        lock,
+        sources,
+        request.state.absolute(),
+        overrides=dict(request.overrides),
+    )
+
+
+def mending(events: Events, work: Callable[[], object]) -> None:
+    """Do the work; where a stored entry turns out damaged (and was removed), do it again.
+
+    What was whole is still in the store, so only the damaged entry and what must follow is made.
+    """
+    while True:
+        try:
+            work()
+            return
+        except ColvertError as error:
+            if error.code is not Code.STORE_CORRUPT:
+                raise
+            events.warning(f"{error.what}; making it again")
+
+
+def _default_manifest() -> Path:
+    if not DEFAULT_MANIFEST.exists():
+        raise ColvertError(
+            Code.MANIFEST_MISSING,
+            f"there is no {DEFAULT_MANIFEST} here",
+            hint="go to Colvert's checkout, or name a manifest with --manifest",
+        )
+    return DEFAULT_MANIFEST
+
+
+def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Overlay, ...]:
+    found: list[Overlay] = []
+    for number, entry in enumerate(loaded.manifest.overlays):
+        where = loaded.origin(("overlays", number))
+        if offline and isinstance(entry, GitOverlay):
+            raise ColvertError(
+                Code.OVERLAY_MISSING,
+                f"{entry.git} would be fetched, but a build from --sources looks nowhere else",
+                where=where,
+                hint="leave --manifest out: the export has its own, with the overlay beside it",
+            )
+        path = (
+            fetch_overlay(entry, home.cache / "overlays", where)
+            if isinstance(entry, GitOverlay)
+            else entry.path
+        )
+        try:
+            overlay = read_overlay(path)
+        except OSError as error:
+            raise ColvertError(
+                Code.OVERLAY_MISSING, f"{path} is no ebuild repository (no profiles/repo_name)", where=where
+            ) from error
+        absent = set(overlay.masters) - {item.name for item in found}
+        if absent:
+            raise ColvertError(
+                Code.OVERLAY_MISSING,
+                f"overlay {overlay.name} lacks masters before it: {', '.join(sorted(absent))}",
+                where=where,
+                hint="name them above it, or change `masters` in its metadata/layout.conf",
+            )
+        found.append(overlay)
+    if not found:
+        raise ColvertError(
+            Code.OVERLAY_MISSING, "the manifest names no overlay", where=Location(str(loaded.path))
+        )
+    return tuple(found)
+
+
+def _room_left(home: Home) -> None:
+    free = shutil.disk_usage(home.root).free
+    if free < SPACE_NEEDED:
+        raise ColvertError(
+            Code.NO_SPACE,
+            f"{home.root} has {free >> 20} MiB left, a build may need {SPACE_NEEDED >> 20}",
+            hint="colvert store prune --size 5G, or another place with --home",
+        )

@@ -1,0 +1,1 @@
+"""Describe: SBOM, inventory, provenance, licences and the differences between releases."""

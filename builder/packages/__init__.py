@@ -1,0 +1,1 @@
+"""Packages: from a plan to binary packages."""

@@ -1,0 +1,1 @@
+"""Signing: requests, phases, keys, policy, trust and signers of a release."""

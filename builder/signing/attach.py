@@ -1,0 +1,235 @@
+"""Release: signatures come back to where the release was built.
+
+State is in the release's directory, below `.signing/`: each request with the signatures that
+were accepted for it. Everything is checked before anything is written, every step can be done
+again, and one attach holds the directory against another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code, ColvertError, Location
+from builder.pipeline.lock import held
+from builder.pipeline.store import discard
+from builder.signing.phases import STATE, Build, boot_request, go_on, read_build, write, write_envelopes
+from builder.signing.pkcs7 import merge
+from builder.signing.request import (
+    Kind,
+    Request,
+    Signature,
+    Signatures,
+    parse_request,
+    parse_signatures,
+    read_request,
+    read_signatures,
+    to_text,
+)
+from builder.signing.trust import Trust, root_hash
+from builder.updates.contents import FILE, REQUEST
+from builder.updates.keys import Signer
+
+LOCK = f"{STATE}/lock"
+# what a killed delivery leaves
+_LEFT = re.compile(r"\.[a-z0-9_-]+\.[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class BootSignatures:
+    """What goes into the boot: signatures of the programs, and one of the root hash."""
+
+    uki: tuple[bytes, ...] = ()
+    loader: tuple[bytes, ...] = ()
+    root_hash: bytes | None = None
+    certificate: str = ""
+    """SHA-256 of the certificate of the root hash."""
+
+    def inputs(self) -> list[str]:
+        programs = [data.hex() for data in (*self.uki, b"", *self.loader)]
+        return [*programs, (self.root_hash or b"").hex(), self.certificate]
+
+
+Assemble = Callable[[Build, Request, BootSignatures], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the release stands: signed, or what it still waits for."""
+
+    missing: tuple[str, ...] = ()
+    request: Request | None = None
+
+
+@dataclass(frozen=True)
+class Attaching:
+    """One release's directory, whose lock is held."""
+
+    place: Path
+    trust: Trust
+    assemble: Assemble
+    own: Signer | None = None
+
+    def run(self, files: Sequence[Path]) -> Outcome:
+        """Take what is given and go as far as it leads."""
+        build = read_build(self.place)
+        self._tidy()
+        rounds, current = self._rounds(), self._current()
+        if current is not None:
+            rounds[current.digest] = current
+        self._check_closed(build, current, rounds.values())
+        fresh = self._check(files, rounds)
+        for digest, signatures in fresh.items():
+            closed = current is None or digest != current.digest
+            self._accept(rounds[digest], signatures, closed=closed)
+        return Outcome() if current is None else self._advance(build, current)
+
+    def _current(self) -> Request | None:
+        """What is asked for now: nothing more where the checkout's own key has ended the release."""
+        path = self.place / REQUEST
+        if self.own is not None and (self.place / FILE).exists() and not path.exists():
+            return None
+        return read_request(path)
+
+    def _check_closed(self, build: Build, current: Request | None, rounds: Iterable[Request]) -> None:
+        """Refuse to go on with a boot that a key has signed which is not believed any more."""
+        if current is not None and all(item.kind is not Kind.DSSE for item in current.items):
+            return
+        boot = boot_request(build, self.place)
+        for request in rounds:
+            # what was asked for then told the sizes of unsigned programs; the digests are the same
+            if boot is None or _digests(request) != _digests(boot):
+                continue
+            for signature in self._accepted(request):
+                try:
+                    self._check_one(request, signature)
+                except ColvertError as error:
+                    hint = "build again and attach again: what other keys signed is kept"
+                    raise error.but(hint=hint) from error
+
+    def _check(self, files: Sequence[Path], rounds: dict[str, Request]) -> dict[str, list[Signature]]:
+        """All of the signatures, each by a key that its item wants."""
+        found: dict[str, list[Signature]] = defaultdict(list)
+        for path, given in zip(files, read_signatures(files), strict=True):
+            request, where = rounds.get(given.request), Location(str(path))
+            if request is None:
+                what = "these are signatures of another request"
+                raise ColvertError(Code.SIGNATURE_INVALID, what, where=where)
+            for signature in given.signatures:
+                self._check_one(request, signature, where)
+            found[given.request] += given.signatures
+        return found
+
+    def _check_one(self, request: Request, signature: Signature, where: Location | None = None) -> None:
+        item = request.item(signature.name)
+        if item is None:
+            raise ColvertError(Code.SIGNATURE_INVALID, f"the request has no {signature.name}", where=where)
+        try:
+            self.trust.check(item, signature)
+        except ColvertError as error:
+            raise error.but(where=where) from error
+
+    def _accept(self, request: Request, fresh: list[Signature], *, closed: bool) -> None:
+        known = self._accepted(request)
+        merged = {(one.name, one.keyid): one for one in (*fresh, *known)}
+        if closed and len(merged) > len(known):
+            raise ColvertError(
+                Code.SIGNATURE_INVALID,
+                "that round of signatures is closed: the release was assembled with what was there",
+                hint="build again to begin anew",
+            )
+        if len(merged) == len(known):
+            return
+        write(self._file(request, "request"), to_text(request))
+        self._keep(request, [merged[key] for key in sorted(merged)])
+
+    def _keep(self, request: Request, rows: list[Signature]) -> None:
+        write(self._file(request, "signatures"), to_text(Signatures(request=request.digest, signatures=rows)))
+
+    def _accepted(self, request: Request) -> list[Signature]:
+        path = self._file(request, "signatures")
+        return list(parse_signatures(path.read_bytes(), path).signatures) if path.exists() else []
+
+    def _believed(self, request: Request) -> tuple[dict[str, list[Signature]], dict[str, str]]:
+        """What was accepted and still counts, and why something does not, by the names of the items.
+
+        A key may have been revoked since, or be gone from the trust root.
+        """
+        found: dict[str, list[Signature]] = defaultdict(list)
+        lost: dict[str, str] = {}
+        for signature in self._accepted(request):
+            try:
+                self._check_one(request, signature)
+            except ColvertError as error:
+                lost[signature.name] = f"; of what came before, {error.what}"
+            else:
+                found[signature.name].append(signature)
+        return found, lost
+
+    def _advance(self, build: Build, request: Request) -> Outcome:
+        by_name, lost = self._believed(request)
+        missing = []
+        for item in request.items:
+            have, need = len(by_name[item.name]), self.trust.policy.threshold(item.key)
+            if have < need:
+                why = lost.get(item.name, "")
+                missing.append(f"{item.name}: {have} of {need} signatures by {item.key}{why}")
+        if missing:
+            return Outcome(tuple(missing), request)
+        if lost:
+            # a round that is closed has the signatures that went into the release, and no other
+            self._keep(request, [one for rows in by_name.values() for one in rows])
+        if any(item.kind is Kind.DSSE for item in request.items):
+            write_envelopes(request, by_name, self.place)
+            return Outcome()
+        self.assemble(build, request, self._boot(request, by_name))
+        following = go_on(build, self.place, self.own)
+        if following is None:
+            return Outcome()
+        return self._advance(build, following)
+
+    def _boot(self, request: Request, by_name: dict[str, list[Signature]]) -> BootSignatures:
+        sorted_data = {
+            name: tuple(one.data for one in sorted(found, key=lambda one: one.keyid))
+            for name, found in by_name.items()
+        }
+        item = request.item("usr-root-hash")
+        signed, certificate = None, ""
+        if item is not None:
+            signed = merge(sorted_data[item.name], root_hash(item.digest))
+            first = min(one.keyid for one in by_name[item.name])
+            certificate = self.trust.fingerprint(first)
+        return BootSignatures(sorted_data.get("uki", ()), sorted_data.get("loader", ()), signed, certificate)
+
+    def _rounds(self) -> dict[str, Request]:
+        """The requests for which signatures were accepted."""
+        found = [parse_request(path.read_bytes(), path) for path in self._state.glob("*.request.json")]
+        return {request.digest: request for request in found}
+
+    @property
+    def _state(self) -> Path:
+        return self.place / STATE
+
+    def _file(self, request: Request, what: str) -> Path:
+        return self._state / f"{request.digest}.{what}.json"
+
+    def _tidy(self) -> None:
+        for path in self.place.iterdir():
+            if _LEFT.fullmatch(path.name):
+                discard(path)
+
+
+def _digests(request: Request) -> dict[str, str]:
+    return {item.name: item.digest for item in request.items}
+
+
+def attach(
+    place: Path, files: Sequence[Path], trust: Trust, assemble: Assemble, own: Signer | None = None
+) -> Outcome:
+    """Put the signatures in the files into the release; another attach waits."""
+    read_build(place)
+    with held(place / LOCK):
+        return Attaching(place, trust, assemble, own).run(files)

@@ -1,0 +1,124 @@
+"""Release: how a project's key is replaced, and what it or a program has done is refused.
+
+docs/howto/keys.md says in which order machines have to learn of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from builder.errors import Code, ColvertError, Location
+from builder.signing.project_keys import (
+    CERTIFICATES,
+    ProjectKeys,
+    fingerprint,
+    make_certificate,
+    make_release_key,
+    read_certificate,
+    replace_file,
+    unusable,
+    write_variables,
+)
+from builder.signing.signature_list import Signature, authenticated, signature_lists
+from builder.updates.keys import read_public
+
+# the variables that change with a key, and have to be signed again
+CHANGED_WITH: Mapping[str, tuple[str, ...]] = {
+    "PK": ("PK", "KEK"),
+    "KEK": ("KEK", "db", "dbx"),
+    "db": ("db",),
+}
+EARLIER, REVOKED = "earlier", "revoked"
+
+
+def rotate(keys: ProjectKeys, which: str, now: datetime) -> Path:
+    """Put a new key in the place of one, whose public half stays beside it (WHICH-ID), still believed.
+
+    Its private half goes to earlier/. Returns the old public half's new place.
+    """
+    public = "release.pem" if which == "release" else f"{which}.crt"
+    earlier = keys.directory / EARLIER
+    earlier.mkdir(mode=0o700, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=keys.directory, prefix=".new-"))
+    try:
+        if which == "release":
+            kept = f"{which}-{keys.release.id[:16]}"
+            make_release_key(work)
+        else:
+            old = keys.certificate(which)
+            kept = f"{which}-{fingerprint(old)[:16]}"
+            make_certificate(work, which, _called(old, which), now)
+        if which == "PK":
+            _hand_over_platform(keys, work, earlier / f"{kept}.auth", now)
+        place = keys.directory / f"{kept}{Path(public).suffix}"
+        shutil.copy2(keys.directory / public, place)
+        # where the old private half is kept elsewhere, there is none here
+        if (keys.directory / f"{which}.key").exists():
+            shutil.copy2(keys.directory / f"{which}.key", earlier / f"{kept}.key")
+        for name in (f"{which}.key", public):
+            os.replace(work / name, keys.directory / name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    write_variables(keys, now, CHANGED_WITH.get(which, ()), keys.revoked())
+    return place
+
+
+def _hand_over_platform(keys: ProjectKeys, new: Path, out: Path, now: datetime) -> None:
+    """The .auth file that puts a new PK into machines that have the old one, whose key has to sign it."""
+    content = signature_lists([Signature.certificate(read_certificate(new / "PK.crt"))], keys.owner)
+    out.write_bytes(authenticated("PK", content, now, keys.certificate("PK"), keys.private("PK")))
+
+
+def _called(certificate: x509.Certificate, which: str) -> str:
+    """The project's name in a certificate."""
+    name = str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    return name.removesuffix(f" {which}")
+
+
+def revoke(keys: ProjectKeys, signature: Signature, now: datetime) -> bool:
+    """Add an entry to dbx.auth; False where it is there already."""
+    before = keys.revoked()
+    if signature in before:
+        return False
+    write_variables(keys, now, ("dbx",), (*before, signature))
+    return True
+
+
+def revoke_key(keys: ProjectKeys, public: Path, now: datetime) -> None:
+    """Refuse what a key has signed: db's certificates go to dbx, and the public half to revoked/.
+
+    The key in use is refused here: it has to be replaced first.
+    """
+    if public.name in {f"{name}.crt" for name in CERTIFICATES} | {"release.pem"}:
+        raise ColvertError(
+            Code.USAGE,
+            "this key is in use",
+            where=Location(str(public)),
+            hint=f"colvert keys rotate {keys.directory} {public.stem}, then revoke the old one",
+        )
+    data = _content(public)
+    if public.suffix == ".crt":
+        read_certificate(public)
+    else:
+        read_public(data, Location(str(public)))
+    (keys.directory / REVOKED).mkdir(exist_ok=True)
+    replace_file(keys.directory / REVOKED / public.name, data)
+    (keys.directory / public.name).unlink(missing_ok=True)
+    if public.name.startswith("db-"):
+        revoke(keys, Signature.certificate(read_certificate(keys.directory / REVOKED / public.name)), now)
+        write_variables(keys, now, ("db",))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unusable(path, "public half of a key") from error

@@ -1,1 +1,0 @@
-"""Stages: one module per arrow from manifest to platform image."""

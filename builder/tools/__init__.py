@@ -1,0 +1,1 @@
+"""Tools: one module per program of the SDK (mkfs.erofs, veritysetup, ukify, mtools, ...)."""

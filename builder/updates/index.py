@@ -1,0 +1,151 @@
+"""Release: the index of one version's update files, as docs/reference/update-index.md says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from builder.errors import Code, ColvertError, Location
+from builder.pipeline.key import canonical
+from builder.pipeline.validation import first_mistake
+
+FORMAT = 1
+PAYLOAD_TYPE = "application/vnd.colvert.update-index.v1+json"
+# what a machine reads at most, envelope and all
+MAX_SIZE = 1 << 20
+PART_NAMES = ("usr", "verity", "uki")
+# the part of a release whose root hash is signed
+SIGNATURE = "signature"
+M = TypeVar("M", bound=BaseModel)
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Bytes = Annotated[int, Field(ge=0, lt=1 << 63)]
+Seconds = Annotated[int, Field(ge=0, lt=1 << 63)]
+Word = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[ -~]+$")]
+VersionText = Annotated[str, Field(pattern=r"^[0-9A-Za-z]+(\.[0-9A-Za-z]+)*$", max_length=39)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Origin(_Model):
+    """The part that a delta starts from, and the version that it belongs to."""
+
+    version: VersionText
+    root_hash: Digest
+    size: Bytes
+    sha256: Digest
+
+
+class File(_Model):
+    """One way to get a part: whole, or (with an origin) a delta."""
+
+    name: str
+    size: Bytes
+    sha256: Digest
+    # the contract's name is a keyword of the language
+    origin: Annotated[Origin | None, Field(alias="from")] = None
+
+    @model_validator(mode="after")
+    def _named_by_content(self) -> File:
+        if self.name != file_name(self.sha256):
+            raise ValueError("a file is named by its SHA-256")
+        return self
+
+
+class Part(_Model):
+    """What lands on the disk, and the ways to get it."""
+
+    size: Bytes
+    sha256: Digest
+    files: list[File]
+
+    @property
+    def whole(self) -> File:
+        return next(file for file in self.files if file.origin is None)
+
+    @model_validator(mode="after")
+    def _one_whole(self) -> Part:
+        if sum(file.origin is None for file in self.files) != 1:
+            raise ValueError("a part has one whole file")
+        return self
+
+
+class Parts(_Model):
+    """The parts of a release."""
+
+    usr: Part
+    verity: Part
+    uki: Part
+    signature: Part | None = None
+    """What the slot's signature partition holds."""
+
+    def items(self) -> Iterator[tuple[str, Part]]:
+        yield from ((name, getattr(self, name)) for name in PART_NAMES)
+        if self.signature is not None:
+            yield SIGNATURE, self.signature
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out_or_there(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get(SIGNATURE, given) is None:
+            raise ValueError("a release without a signature has no such part")
+        return given
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An index without a signature is what it was before there were any."""
+        return {name: part for name, part in whole(self).items() if part is not None}
+
+
+class Index(_Model):
+    """One release."""
+
+    format: Literal[1] = 1
+    image_id: Word
+    architecture: Annotated[str, Field(min_length=1, max_length=15, pattern="^[0-9a-z_]+$")]
+    channel: Word
+    version: VersionText
+    from_at_least: VersionText
+    created: Seconds
+    expires: Seconds
+    root_hash: Digest
+    parts: Parts
+
+    def payload(self) -> bytes:
+        """The one byte string that stands for this index; this is what is signed."""
+        return canonical(self.model_dump(mode="json", by_alias=True))
+
+
+def file_name(sha256: str) -> str:
+    """The name of an update file."""
+    return f"{sha256}.zst"
+
+
+def parse_payload(model: type[M], payload: bytes, what: str, where: Path) -> M:
+    """What an envelope holds as a model; the error names the first thing that is wrong."""
+    try:
+        return model.model_validate_json(payload)
+    except ValidationError as error:
+        raise ColvertError(
+            Code.RELEASE_INVALID,
+            f"no {what}: {first_mistake(error)}",
+            where=Location(str(where)),
+        ) from error
+
+
+def parse_index(payload: bytes, where: Path) -> Index:
+    """An index from what an envelope holds."""
+    return parse_payload(Index, payload, "update index", where)

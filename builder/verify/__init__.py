@@ -1,0 +1,1 @@
+"""Verify: a release or an image compared with its signed index; needs no build."""

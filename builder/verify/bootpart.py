@@ -1,0 +1,85 @@
+"""Release: the ESP of a disk image, file by file: what is not the release's could be started."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Code, ColvertError
+from builder.pipeline.key import digest_bytes, digest_file
+from builder.tools.esp import ENROLL, KEYS, BootFiles
+from builder.tools.workspace import Bench, bench
+from builder.updates.contents import BOOT, LOADER, Contents
+
+# all in lower case: the file system knows no other
+UKIS = re.compile(r"efi/linux/[0-9a-z_+.-]+\.efi")
+LOADER_CONF = "loader/loader.conf"
+ENROLLED = re.compile(rf"{KEYS}/[0-9a-z]+\.auth")
+# what the boot loader leaves on a machine's disk
+LEFT = ("loader/random-seed", "loader/entries.srel")
+
+
+@dataclass(frozen=True)
+class BootPart:
+    """An ESP, and the release that it should be of."""
+
+    esp: Path
+    index: Contents
+    place: Path
+    work: Path
+
+    def check(self, sdk_root: Path) -> str:
+        """Every file is one that the release's ESP has; none of those is missing."""
+        wanted = self._wanted()
+        with bench(self.work / "files", sdk_root, {"esp": self.esp}) as table:
+            names = _listing(table)
+            for name in names:
+                self._one(table, name, wanted)
+        missing = sorted(name for name in wanted if name.startswith("efi/") and name not in names)
+        if missing or not any(UKIS.fullmatch(name) for name in names):
+            raise _bad(f"{', '.join(missing) or 'the UKI'} is missing")
+        return f"{len(names)} files, the release's UKI and loader"
+
+    def _wanted(self) -> dict[str, set[str]]:
+        """Path -> the digests that the file may have, for all but the UKI."""
+        texts = self.work / "texts"
+        texts.mkdir()
+        loader = self.place / BOOT / LOADER
+        files = BootFiles(loader, self.place / self.index.uki, "uki").files(texts)
+        signed = {one.path: one.sha256 for one in self.index.files}
+        found = {name.lower(): {digest_file(file)} for name, file in files.items() if file.parent == texts}
+        found |= {
+            name.lower(): {signed[f"{BOOT}/{LOADER}"]} for name, file in files.items() if file == loader
+        }
+        enrolling = (texts / "loader.conf").read_bytes() + ENROLL.encode()
+        found[LOADER_CONF].add(digest_bytes(enrolling))
+        return found
+
+    def _one(self, table: Bench, name: str, wanted: dict[str, set[str]]) -> None:
+        """Refuse a file that is not one of the release's, or is another one under that name."""
+        if name in LEFT or ENROLLED.fullmatch(name):
+            return
+        if UKIS.fullmatch(name):
+            digests = {one.sha256 for one in self.index.files if one.path == self.index.uki}
+        else:
+            digests = wanted.get(name, set())
+        if not digests:
+            raise _bad(f"{name[:80]!a} is no file of the release")
+        table.run("mcopy", "-n", "-o", "-i", table.source("esp"), f"::/{name}", table.target("one"))
+        if digest_file(table.work / "one") not in digests:
+            raise _bad(f"{name} is not the release's")
+
+
+def _listing(table: Bench) -> list[str]:
+    """All files, hidden ones too."""
+    try:
+        listing = table.run("mdir", "-/", "-a", "-b", "-i", table.source("esp"), "::").stdout
+    except ColvertError as error:
+        raise _bad("its file system cannot be read", *error.detail) from error
+    rows = [line.strip().removeprefix("::/").lower() for line in listing.splitlines()]
+    return [row for row in rows if row and not row.endswith("/")]
+
+
+def _bad(what: str, *detail: str) -> ColvertError:
+    return ColvertError(Code.RELEASE_INVALID, what, detail=detail)
