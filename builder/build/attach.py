@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.build.image import Image
+from builder.build.image import Image, deliver_image, make_image, make_release
 from builder.build.session import Session
-from builder.build.update import check_update
+from builder.build.tree import TREE
+from builder.build.trusted_keys import check_update
+from builder.build.uki import UKI
 from builder.errors import Code, ColvertError
 from builder.platforms import PLATFORMS
 from builder.signing import authenticode
-from builder.signing.attach import Assemble, BootSignatures
+from builder.signing.attach import Assemble
+from builder.signing.boot_signatures import BootSignatures
 from builder.signing.phases import Build
 from builder.signing.request import Request
+from builder.tools.uki import LOADER
 
 
 def assembler(open_build: Callable[[Build], Session], place: Path) -> Assemble:
@@ -22,16 +26,20 @@ def assembler(open_build: Callable[[Build], Session], place: Path) -> Assemble:
     def assemble(build: Build, request: Request, signatures: BootSignatures) -> None:
         session = open_build(build)
         earlier = check_update(session, [Path(path) for path in build.deltas_from])
-        image = Image(session, session.build_packages(), earlier, signatures=signatures)
-        _check_same(image, build, request)
-        image.deliver([one for name, one in PLATFORMS.items() if (place / name).is_dir()], place)
+        platforms = [one for name, one in PLATFORMS.items() if (place / name).is_dir()]
+        # first what was signed: nothing is made of another
+        _check_same(make_image(session, ["uki", "tree"], signatures=signatures), session, build, request)
+        image = make_release(session, platforms, earlier, signatures)
+        deliver_image(session, image, platforms, place, earlier)
 
     return assemble
 
 
-def _check_same(image: Image, build: Build, request: Request) -> None:
+def _check_same(image: Image, session: Session, build: Build, request: Request) -> None:
     """The checkout still makes what was signed."""
-    files = {"uki": image.uki.out / "uki.efi", "loader": image.loader}
+    store = session.store
+    tree = store.path(image.tree.artifact) / TREE
+    files = {"uki": store.path(image.uki.artifact) / UKI, "loader": tree / LOADER}
     made = {
         name: authenticode.digest(authenticode.parse_pe(path.read_bytes())) for name, path in files.items()
     }

@@ -11,9 +11,11 @@ from builder.audit.binaries import Binaries, check_compiled
 from builder.audit.files import Tree, check_files, check_tmpfiles
 from builder.audit.findings import Verdict, judge
 from builder.audit.policy import Check, LoadedPolicy, load_policy
+from builder.build.image import make_image
 from builder.build.session import Session
-from builder.build.tree import Trees
+from builder.build.tree import REPORT, TREE
 from builder.errors import Code, ColvertError, Location
+from builder.packages.package import IMAGE
 
 # the sockets need a machine that runs
 LOOKED = tuple(check for check in Check if check not in (Check.SOCKETS, Check.STALE))
@@ -33,13 +35,13 @@ class Audited:
 def audit(session: Session) -> Audited:
     """Build what the audit reads (the policy first: a mistake in it costs nothing), and look."""
     policy = policy_of(session)
-    trees = Trees(session, session.build_packages())
-    made = trees.tree.out
-    owners = json.loads((made / "report.json").read_text())["owners"]
-    images = {cpv: trees.packages[cpv].out / "image" for cpv in trees.shipped}
-    return audit_tree(
-        Tree(made / "tree", owners, frozenset(images)), images, policy, sdk_root=session.sdk.root
-    )
+    image = make_image(session, ["tree"])
+    images = {cpv: session.store.path(image[cpv].part(IMAGE)) for cpv in session.plan.shipped}
+    # with its true modes, which the policy is about
+    with session.store.workdir() as scratch:
+        tree = session.store.checkout(image.tree.part(TREE), scratch / TREE)
+        owners = json.loads(session.store.read(image.tree.part(REPORT)))["owners"]
+        return audit_tree(Tree(tree, owners, frozenset(images)), images, policy, sdk_root=session.sdk.root)
 
 
 def policy_of(session: Session) -> LoadedPolicy:

@@ -9,15 +9,15 @@ from pathlib import Path
 from builder.build.session import Session
 from builder.errors import Code, ColvertError
 from builder.packages.fetch import Fetcher, manifest_line
-from builder.packages.plan import PlanRequest, make_plan
+from builder.packages.plan import make_plan
 
 
 def write_manifest(session: Session, package: str) -> Path:
     """Fetch the sources of CATEGORY/NAME and write its Manifest; the old one stands until then."""
     if not re.fullmatch(r"[\w+-]+/[\w+-]+", package):
         raise ColvertError(Code.UNKNOWN_PACKAGE, f"{package} is not CATEGORY/NAME")
-    request = PlanRequest((package,), session.settings)
-    node = make_plan(session.executor, session.home, session.sdk, request).find(package)
+    plan, _ = make_plan(session.executor, (package,), session.settings)
+    node = plan.find(package)
     overlay = next(item for item in session.settings.overlays if item.name == node.repository)
     fetcher = Fetcher(session.home.distfiles, session.sdk.mirror, session.events, session.mirrors)
     lines = []

@@ -1,15 +1,15 @@
-"""Inventory: tree, usr image and UKI -> what the release holds, in one file; and where others are found."""
+"""Inventory: the stage that lists what a release holds, and how the inventories of others are found."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from builder.assembly.rules import PACKAGES
-from builder.build.update import Updates
+from builder.build.tree import REPORT, TREE
 from builder.describe.inventory import (
     FILE,
     Inventory,
@@ -23,48 +23,40 @@ from builder.describe.inventory import (
     take_units,
 )
 from builder.errors import Code, ColvertError, Location
-from builder.pipeline.key import digest_value
-from builder.pipeline.stage import Work
-from builder.pipeline.store import Entry
+from builder.pipeline.artifact import Artifact, Part
+from builder.pipeline.index import from_bytes
+from builder.pipeline.stage import Stage, Work
+from builder.pipeline.store import DATA, INDEX
 
 OS_RELEASE = "usr/lib/os-release"
 
 
-@dataclass
-class Inventories(Updates):
-    """The inventory of the release, made when it is first asked for."""
+@dataclass(frozen=True)
+class MakeInventory(Stage):
+    """out/inventory.json"""
 
-    @cached_property
-    def inventory(self) -> Entry:
-        """out/inventory.json"""
-        kernel = self.session.loaded.manifest.part_json("kernel.command_line")
-        use = {cpv: list(self.session.plan.nodes[cpv].use) for cpv in self.shipped}
-        inputs = {
-            "tree": self.tree.digest,
-            "usr": self.usr.digest,
-            "initrd": self.initrd.digest,
-            "uki": self.uki.digest,
-            "manifest": kernel,
-            "use": digest_value(use),
-            "release": self.code_of("release"),
-        }
-        return self.stage(
-            "inventory", inputs, (self.tree, self.usr, self.initrd, self.uki), self._make_inventory
-        )
+    name: ClassVar[str] = "inventory"
 
-    def _make_inventory(self, work: Work) -> None:
-        use = {cpv: self.session.plan.nodes[cpv].use for cpv in self.shipped}
-        sizes = {
-            "usr": self.usr.out / "usr.raw",
-            "verity": self.usr.out / "usr.verity",
-            "initrd": self.initrd.out / "initrd",
-            "uki": self.uki.out / "uki.efi",
-        }
+    tree: Artifact
+    # the files whose sizes are listed, by what they are
+    sized: Mapping[str, Part]
+    command_line: tuple[str, ...]
+    # USE of the image's packages
+    use: Mapping[str, tuple[str, ...]]
+    id: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.id} {self.version}"
+
+    def run(self, work: Work) -> None:
         inventory = take_inventory(
-            self.tree.out,
-            sizes={name: path.stat().st_size for name, path in sizes.items()},
-            command_line=self.session.loaded.manifest.kernel.command_line,
-            use=use,
+            work.path(self.tree),
+            modes=dict(work.modes(self.tree)),
+            sizes={name: work.path(part).stat().st_size for name, part in self.sized.items()},
+            command_line=self.command_line,
+            use=self.use,
         )
         (work.out / FILE).write_text(inventory.text())
 
@@ -72,14 +64,20 @@ class Inventories(Updates):
 def take_inventory(
     made: Path,
     *,
+    modes: Mapping[str, int] | None = None,
     sizes: Mapping[str, int] | None = None,
     command_line: tuple[str, ...] = (),
     use: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Inventory:
-    """The inventory of the tree stage's output; what is not given is left out."""
-    tree = made / "tree"
-    report = json.loads((made / "report.json").read_text())
-    files = take_files(tree, report["owners"])
+    """The inventory of the tree stage's output; what is not given is left out.
+
+    `modes` are the true ones where the output is the store's own, whose files are read-only.
+    """
+    tree = made / TREE
+    report = json.loads((made / REPORT).read_text())
+    prefix = f"{TREE}/"
+    inside = None if modes is None else {n.removeprefix(prefix): m for n, m in modes.items()}
+    files = take_files(tree, report["owners"], inside)
     release = dict(line.split("=", 1) for line in (tree / OS_RELEASE).read_text().splitlines() if "=" in line)
     kernel = report["kernel"] or ""
     return Inventory(
@@ -136,12 +134,20 @@ def stored_inventory(path: Path) -> Inventory | None:
         return None
     if (path / FILE).is_file():
         return read_inventory(path / FILE)
-    for made in (path, path / "out"):
-        if (made / "report.json").is_file() and (made / "tree").is_dir():
-            return take_inventory(made)
+    for made in (path, path / DATA):
+        if (made / REPORT).is_file() and (made / TREE).is_dir():
+            return take_inventory(made, modes=_stored_modes(made))
     raise ColvertError(
         Code.USAGE,
         f"no release and no tree: it has neither {FILE} nor report.json",
         where=Location(str(path)),
         hint="name OUT/VERSION, a manifest, or a tree of the store",
     )
+
+
+def _stored_modes(made: Path) -> dict[str, int] | None:
+    """The true modes of an artifact of the store; None for any other directory."""
+    index = made.parent / INDEX
+    if made.name != DATA or not index.is_file():
+        return None
+    return {item.name: item.mode for item in from_bytes(index.read_bytes())}

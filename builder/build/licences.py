@@ -5,19 +5,18 @@ All of it is checked on the plan, before anything is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.build.session import Session
-from builder.build.tree import Trees, licence_texts
 from builder.describe.licences import failing, parse
 from builder.describe.spdx_ids import EXCEPTIONS, IDS
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.load import LoadedManifest
 from builder.manifest.problems import nearest, quote
+from builder.packages.overlay import Overlay
 from builder.packages.plan import Node
-from builder.packages.portage.config import Overlay
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -36,8 +35,8 @@ class Policy:
 
 def check_licences(session: Session) -> None:
     """Every package of the image passes the policy, and every licence of it has a text."""
-    nodes = [session.plan.nodes[cpv] for cpv in Trees(session, {}).shipped]
-    texts = licence_texts(session.settings)
+    nodes = [session.plan.nodes[cpv] for cpv in session.plan.shipped]
+    texts = session.licence_texts
     groups = read_groups(session.settings.overlays)
     known = {*texts, *IDS, *EXCEPTIONS, *(name for node in session.plan.packages for name in node.licences)}
     policy = read_policy(session.loaded, groups, known)
@@ -108,7 +107,7 @@ def refusals(node: Node, policy: Policy) -> list[ColvertError]:
     return problems
 
 
-def _missing(node: Node, texts: Mapping[str, Path], overlays: Mapping[str, Path]) -> list[ColvertError]:
+def _missing(node: Node, texts: Container[str], overlays: Mapping[str, Path]) -> list[ColvertError]:
     where = Location(str(overlays[node.repository] / node.ebuild))
     return [
         ColvertError(

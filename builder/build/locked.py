@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.model import GitOverlay, Overlay
 from builder.packages.fetch import Distfile
-from builder.packages.portage.config import Overlay as Repository
+from builder.packages.overlay import Overlay as Repository
 from builder.pipeline.key import canonical, digest_file, walk
 from builder.pipeline.validation import first_mistake
 from builder.sandbox.sdk import Sdk, recipe_digest

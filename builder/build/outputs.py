@@ -1,91 +1,118 @@
 """Outputs: what a build leaves for its user, in OUT/VERSION/, never partly.
 
-Files are reflinks where the file system can, else hard links, else copies; a directory
-appears under its name in one rename, and one that was there is gone only then.
+They are copies (reflinks where the file system can): nothing that is done to them reaches the store. A
+folder appears under its name in one rename, and one that was there is gone only then. What was delivered is
+remembered by sizes and times, so that an unchanged output costs a look; else its content is compared.
 """
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
-import shutil
+import stat
 import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from builder.pipeline.checkout import checkout
 from builder.pipeline.events import Event, Events, Kind
-from builder.pipeline.key import walk
-from builder.pipeline.store import discard
+from builder.pipeline.files import write_atomic
+from builder.pipeline.index import Item, Type, digest, survey
+from builder.pipeline.key import digest_bytes, walk
+from builder.pipeline.store import Entry, Store, discard
 
-FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 
+@dataclass(frozen=True)
+class Deliveries:
+    """Delivers artifacts of a store; `memory` is a directory of notes that only save time."""
 
-def deliver(source: Path, target: Path, events: Events) -> None:
-    """Make `target` what `source` is; does nothing where it is already."""
-    if not _same(source, target):
+    store: Store
+    events: Events
+    memory: Path
+
+    def folder(self, entry: Entry, target: Path, *, without: str = "", beside: Collection[str] = ()) -> None:
+        """Make `target` what the entry's artifact is, but for the file `without`; files called as those
+        in `beside` may lie in it too. Does nothing where it is already."""
+        items = [item for item in self.store.index(entry.artifact) if item.name != without]
+        ignored = {name.rpartition("/")[2] for name in beside} | {without}
+        wanted = digest(items)
+        if not self._is(wanted, target, ignored):
+            self._replace(entry, items, target)
+            self._remember(wanted, target, ignored)
+        for item in items:
+            if item.type is Type.FILE:
+                self._report(target / item.name, target.name)
+
+    def files(self, entry: Entry, place: Path) -> None:
+        """Leave the files of the entry's artifact in `place`, beside what else is there."""
+        root = self.store.path(entry.artifact)
+        for item in self.store.index(entry.artifact):
+            deliver_file((root / item.name).read_bytes(), place / item.name, self.events)
+
+    def _replace(self, entry: Entry, items: list[Item], target: Path) -> None:
+        source = self.store.path(entry.artifact)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-        fresh.mkdir()
-        for name, entry in walk(source):
-            there = fresh / name
-            if entry.is_symlink():
-                there.symlink_to(Path(entry.path).readlink())
-            elif entry.is_dir():
-                there.mkdir()
-            else:
-                _give(Path(entry.path), there)
         old = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-        discard(old)
+        try:
+            checkout(source, items, fresh)
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+        finally:
+            discard(fresh)
+            discard(old)
+
+    def _is(self, wanted: str, target: Path, ignored: Collection[str]) -> bool:
+        """Whether `target` has just what an index with the digest `wanted` says."""
+        if not target.is_dir():
+            return False
+        if self._note(target) == [wanted, _state(target, ignored)]:
+            return True
+        items = survey(target)
+        if digest(item for item in items if item.name not in ignored) != wanted:
+            return False
+        self._remember(wanted, target, ignored)
+        return True
+
+    def _note_path(self, target: Path) -> Path:
+        return self.memory / f"{digest_bytes(os.fsencode(target.absolute()))}.json"
+
+    def _note(self, target: Path) -> object:
+        try:
+            return json.loads(self._note_path(target).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _remember(self, wanted: str, target: Path, ignored: Collection[str]) -> None:
+        self.memory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps([wanted, _state(target, ignored)])
+        write_atomic(self._note_path(target), text.encode())
+
+    def _report(self, path: Path, label: str) -> None:
+        self.events.emit(Event(kind=Kind.OUTPUT, stage="image", label=label, text=str(path)))
+
+
+def _state(target: Path, ignored: Collection[str]) -> str:
+    """Digest of what changes when a file is written to, replaced or renamed."""
+    rows: list[str] = []
     for name, entry in walk(target):
-        if entry.is_file(follow_symlinks=False):
-            events.emit(Event(kind=Kind.OUTPUT, stage="image", label=target.name, text=str(target / name)))
+        if name not in ignored:
+            rows.append(f"{name} {_times(entry.stat(follow_symlinks=False))}")
+    return digest_bytes("\0".join(rows).encode("utf-8", "surrogateescape"))
+
+
+def _times(info: os.stat_result) -> Iterable[int]:
+    # a directory's times change with files that are not ours
+    if stat.S_ISDIR(info.st_mode):
+        return [info.st_mode]
+    return [info.st_mode, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns]
 
 
 def deliver_file(content: bytes, target: Path, events: Events) -> None:
     """Make `target` a file with that content; does nothing where it is already."""
     if not target.is_file() or target.read_bytes() != content:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-        fresh.write_bytes(content)
-        fresh.replace(target)
+        write_atomic(target, content)
     events.emit(Event(kind=Kind.OUTPUT, stage="image", label=target.name, text=str(target)))
-
-
-def _give(source: Path, target: Path) -> None:
-    with source.open("rb") as data, target.open("wb") as copy:
-        try:
-            fcntl.ioctl(copy.fileno(), FICLONE, data.fileno())
-            shutil.copystat(source, target)  # by its time _same knows it again
-            return
-        except OSError:
-            pass
-    target.unlink()
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _same(source: Path, target: Path) -> bool:
-    """Whether `target` has just what `source` has."""
-    if not target.is_dir():
-        return False
-    wanted, found = dict(walk(source)), dict(walk(target))
-    return wanted.keys() == found.keys() and all(_alike(entry, found[name]) for name, entry in wanted.items())
-
-
-def _alike(entry: os.DirEntry[str], there: os.DirEntry[str]) -> bool:
-    """Whether two are one file (hard link), or of one size and time: a reflink and a copy keep it.
-
-    An older output of the same size is no reason to think so: the store may have gone back to what it
-    had before, so that the newer file is the stale one.
-    """
-    if entry.is_symlink() or there.is_symlink():
-        return entry.is_symlink() and there.is_symlink() and os.readlink(entry) == os.readlink(there)
-    if entry.is_dir() or there.is_dir():
-        return entry.is_dir() and there.is_dir()
-    info, found = entry.stat(), there.stat()
-    one = (info.st_size, info.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
-    return os.path.samestat(info, found) or one

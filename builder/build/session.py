@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,10 +24,15 @@ from builder.manifest.overlays import fetch_overlay
 from builder.packages.builder import Builder
 from builder.packages.bump import Bump, bumped_overlay, find_bumps
 from builder.packages.fetch import Distfile, Fetcher
-from builder.packages.plan import Plan, PlanRequest, make_plan
-from builder.packages.portage.config import Overlay, Settings, read_overlay
+from builder.packages.overlay import Overlay, Settings, read_overlay
+from builder.packages.plan import Overlays, Plan, make_plan
+from builder.pipeline.artifact import Artifact
+from builder.pipeline.code import CodeDigests
 from builder.pipeline.events import Event, Events, Kind
-from builder.pipeline.stage import Executor
+from builder.pipeline.executor import Executor
+from builder.pipeline.index import Type
+from builder.pipeline.ingest import ingest_files
+from builder.pipeline.scheduler import Scheduler, machine_capacity
 from builder.pipeline.store import Entry, Store
 from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
@@ -37,6 +43,8 @@ DEFAULT_MANIFEST = Path("manifests/colvert.yaml")
 SPACE_NEEDED = 6 << 30
 
 Result = TypeVar("Result")
+# set when a build is interrupted: every package build that still runs is stopped
+CANCELLED = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Session:
     loaded: LoadedManifest
     home: Home
     events: Events
-    executor: Executor
+    store: Store
     settings: Settings
     mirrors: tuple[str, ...]
     cores: int
@@ -78,34 +86,74 @@ class Session:
     def sdk(self) -> Sdk:
         return ensure_sdk(self.home, self.events)
 
+    @cached_property
+    def executor(self) -> Executor:
+        code = CodeDigests(cache=self.home.cache / "code.json")
+        return Executor(self.store, self.events, self.sdk, self.home.local(CANCELLED.is_set), code)
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        return Scheduler(self.executor, machine_capacity(self.cores), on_interrupt=CANCELLED.set)
+
     @property
     def atoms(self) -> tuple[str, ...]:
         manifest = self.loaded.manifest
         return tuple(dict.fromkeys((*manifest.packages, manifest.kernel.package)))
 
     @cached_property
-    def plan(self) -> Plan:
+    def _resolved(self) -> tuple[Plan, Overlays]:
         try:
-            plan = make_plan(self.executor, self.home, self.sdk, PlanRequest(self.atoms, self.settings))
+            plan, overlays = make_plan(self.executor, self.atoms, self.settings)
         except ColvertError as error:
             raise self._placed(error) from error
         if self.lock is not None:
-            sources = self._builder(plan).all_sources()
+            sources = self._builder(plan, overlays).all_sources()
             check_locked(self.lock, sdk=lock_sdk(self.sdk), sources=lock_sources(sources))
-        return plan
+        return plan, overlays
+
+    @property
+    def plan(self) -> Plan:
+        return self._resolved[0]
+
+    @property
+    def overlays(self) -> Overlays:
+        """The copies of the overlays from which the plan was made, by name."""
+        return self._resolved[1]
+
+    @cached_property
+    def licence_texts(self) -> dict[str, tuple[Artifact, str]]:
+        """Where the text of each licence is in the overlays' copies; later overlays win."""
+        return {
+            item.name.removeprefix("licenses/"): (artifact, item.name)
+            for artifact in self.overlays.values()
+            for item in self.store.index(artifact)
+            if item.name.startswith("licenses/") and item.type is not Type.DIRECTORY
+        }
 
     @cached_property
     def builder(self) -> Builder:
-        return self._builder(self.plan)
+        return self._builder(*self._resolved)
 
-    def _builder(self, plan: Plan) -> Builder:
-        kernel = self.loaded.manifest.kernel
-        fragments = {kernel.package: tuple(item.path for item in kernel.fragments)}
+    def _builder(self, plan: Plan, overlays: Overlays) -> Builder:
         only = self.sources.distfiles if self.sources else None
         fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, self.events, self.mirrors, only=only)
-        return Builder(
-            self.executor, self.home, self.sdk, plan, self.settings, fetcher, self.cores, fragments
-        )
+        return Builder(self.store, plan, self.settings, overlays, fetcher, self._fragments(plan))
+
+    def _fragments(self, plan: Plan) -> dict[str, Artifact]:
+        """The manifest's kernel fragments, for the package that its kernel is."""
+        kernel = self.loaded.manifest.kernel
+        if not kernel.fragments:
+            return {}
+        node = plan.asked_for(kernel.package)
+        if node is None:
+            raise ColvertError(
+                Code.MANIFEST_INVALID,
+                f"no package of the plan is the kernel {kernel.package}, so its fragments have no effect",
+                where=self.loaded.origin(("kernel", "package")),
+                hint="name the package without what the plan does not have; colvert plan lists them",
+            )
+        files = {f"{number:02}-{item.path.name}": item.path for number, item in enumerate(kernel.fragments)}
+        return {node.cpv: ingest_files(self.store, "fragments", files)}
 
     def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
         """Build the plan's packages, or those named and what they need.
@@ -114,9 +162,9 @@ class Session:
         """
         self.events.emit(Event(kind=Kind.PLANNED, stage="package", total=len(self.plan.packages)))
         names = None if wanted is None else list(wanted)
-        return self._bumping(
-            lambda: self.builder.build_all(
-                None if names is None else [self.plan.find(name).cpv for name in names]
+        return self.with_newer_sources(
+            lambda: self.builder.build(
+                self.scheduler, None if names is None else [self.plan.find(name).cpv for name in names]
             )
         )
 
@@ -128,9 +176,11 @@ class Session:
             self.builder.fetcher.fetch_all(wanted)
             return wanted
 
-        return self._bumping(fetch)
+        return self.with_newer_sources(fetch)
 
-    def _bumping(self, work: Callable[[], Result]) -> Result:
+    def with_newer_sources(self, work: Callable[[], Result]) -> Result:
+        """Do the work; where a pinned source is gone, do it again with a newer patch release of it."""
+        CANCELLED.clear()
         while True:
             try:
                 return work()
@@ -157,7 +207,8 @@ class Session:
             own = [bump for bump in bumps if bump.node.repository == overlay.name]
             overlays.append(bumped_overlay(self.home, overlay, own, self.builder.fetcher) if own else overlay)
         self.settings = replace(self.settings, overlays=tuple(overlays))
-        del self.plan, self.builder
+        del self._resolved, self.builder
+        self.__dict__.pop("licence_texts", None)
 
     def _placed(self, error: ColvertError) -> ColvertError:
         """A resolver's error at the manifest's line that asks for the package it is about."""
@@ -195,7 +246,7 @@ def open_session(request: Request, events: Events) -> Session:
         loaded,
         home,
         events,
-        Executor(Store(home.store), events),
+        Store(home.store),
         Settings(overlays, manifest.profile, dict(manifest.use)),
         (*request.mirrors, *manifest.distfile_mirrors),
         cores,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from builder.build.outputs import deliver_file
 from builder.build.session import Session
 from builder.build.trusted_keys import signer
-from builder.pipeline.events import Event, Kind
+from builder.pipeline.events import Event, Events, Kind
 from builder.signing.phases import Build, begin
-from builder.updates.contents import FILE, REQUEST, KeyNames
+from builder.updates.contents import FILE, REQUEST, KeyNames, Pending
+from builder.updates.dsse import parse
 
 
 def begin_signing(session: Session, root_hash: str, place: Path, deltas_from: Sequence[Path]) -> None:
@@ -21,6 +23,13 @@ def begin_signing(session: Session, root_hash: str, place: Path, deltas_from: Se
         names = ", ".join(sorted({item.key for item in request.items}))
         text = f"{place / REQUEST} waits for the keys {names}: colvert sign, then colvert attach"
     session.events.emit(Event(kind=Kind.MESSAGE, text=text))
+
+
+def leave_payload(payload: bytes, what: Pending, place: Path, events: Events) -> None:
+    """Leave a payload to be signed, unless it is there and signed."""
+    signed = place / what.files[0]
+    if not signed.is_file() or parse(signed.read_bytes()).content() != payload:
+        deliver_file(payload, place / what.unsigned, events)
 
 
 def _build(session: Session, root_hash: str, deltas_from: Sequence[Path]) -> Build:

@@ -1,11 +1,17 @@
-"""Ring: what an image says of its updates: where they come from, and whose they have to be."""
+"""Update settings baked into an image: the source of updates and the trusted keys."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from builder.build.session import Session
-from builder.errors import ColvertError, raise_all
+from builder.errors import Code, ColvertError, raise_all
 from builder.manifest.model import Update
+from builder.pipeline.events import Event, Kind
+from builder.updates.delta import Earlier, Target, find_earlier
 from builder.updates.keys import DEVELOPMENT, PublicKey, Signer, development_key, read_public
+from builder.updates.order import newer
 
 
 def signer(session: Session) -> Signer | None:
@@ -13,7 +19,7 @@ def signer(session: Session) -> Signer | None:
     return development_key(session.state) if session.loaded.manifest.keys.release == DEVELOPMENT else None
 
 
-def ring(session: Session) -> dict[str, PublicKey]:
+def trusted_keys(session: Session) -> dict[str, PublicKey]:
     """The keys that machines of this image believe, by name."""
     own = signer(session)
     found = {DEVELOPMENT: own.public} if own else {}
@@ -26,6 +32,26 @@ def ring(session: Session) -> dict[str, PublicKey]:
             errors.append(error)
     raise_all(errors)
     return found
+
+
+def check_update(session: Session, deltas_from: Sequence[Path]) -> tuple[Earlier, ...]:
+    """Check what can be wrong before anything is built; returns the releases from which deltas start."""
+    loaded = session.loaded
+    update = loaded.manifest.update
+    target = Target(loaded.manifest.id, loaded.manifest.architecture, loaded.version)
+    trusted_keys(session)
+    if update.from_at_least and newer(update.from_at_least, loaded.version):
+        raise ColvertError(
+            Code.MANIFEST_INVALID,
+            f"no machine can have {update.from_at_least} and go to {loaded.version}, which is older",
+            where=loaded.origin(("update", "from_at_least")),
+        )
+    earlier = tuple(find_earlier(deltas_from, target, update.deltas))
+    if deltas_from:
+        versions = ", ".join(one.index.version for one in earlier)
+        text = f"deltas from {versions}" if versions else "no deltas: there is no older release"
+        session.events.emit(Event(kind=Kind.MESSAGE, text=text))
+    return earlier
 
 
 def machine_settings(update: Update) -> dict[str, str]:

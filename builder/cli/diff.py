@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from builder.build.image import Image
+from builder.build.image import make_image
 from builder.build.inventory import stored_inventory
 from builder.cli.common import Shared, opened, shared_options
 from builder.describe.compare import Change, Difference, Section, compare
@@ -66,7 +66,8 @@ def _inventory(shared: Shared, path: Path) -> Inventory:
         return stored
     quiet = shared.quiet or shared.json
     with opened(Shared(**{**shared.__dict__, "json": False, "quiet": quiet, "manifest": path})) as session:
-        return read_inventory(Image(session, session.build_packages()).inventory.out / FILE)
+        made = make_image(session, ["inventory"])["inventory"]
+        return read_inventory(session.store.path(made.artifact) / FILE)
 
 
 def _as_dict(found: Difference) -> dict[str, object]:

@@ -1,46 +1,58 @@
-"""`colvert explain PACKAGE`: which input changed."""
+"""`colvert explain PACKAGE|STAGE`: which input changed."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import click
 
+from builder.build.image import image_jobs
 from builder.cli.common import Shared, opened, shared_options
-from builder.packages.explain import explain
+from builder.pipeline.foresee import Row, compare, foresee
+from builder.platforms import PLATFORMS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("package")
+@click.argument("name", metavar="PACKAGE|STAGE")
 @shared_options
-def cli(shared: Shared, package: str) -> None:
-    """Say what a package's key is made of and which input changed since it was last built.
+def cli(shared: Shared, name: str) -> None:
+    """Show what the key of a package or an image stage is made of and which input changed.
 
     \b
     Examples:
       colvert explain zlib
       colvert explain sys-libs/glibc --json
+      colvert explain tree
+      colvert explain image:qemu
     """
-    with opened(Shared(**{**shared.__dict__, "json": False, "quiet": True})) as session:
-        row, changes, inputs = explain(session.builder, session.plan.find(package))
+    with opened(replace(shared, json=False, quiet=True)) as session:
+        jobs = image_jobs(session, tuple(PLATFORMS.values()))
+        wanted = name if name in {job.name for job in jobs} else session.plan.find(name).cpv
+        row = next(row for row in foresee(session.executor, jobs) if row.job.name == wanted)
     if shared.json:
-        rows = [change.__dict__ for change in changes]
-        click.echo(
-            json.dumps(
-                {
-                    "package": row.node.cpv,
-                    "why": row.why,
-                    "cause": row.cause,
-                    "changes": rows,
-                    "inputs": dict(inputs),
-                }
-            )
-        )
-        return
-    click.echo(f"{row.node.cpv}: {row.why}{': ' if row.cause else ''}{row.cause}")
+        click.echo(json.dumps(_described(row)))
+    else:
+        _show(row)
+
+
+def _described(row: Row) -> dict[str, object]:
+    changes = [change.__dict__ for change in compare(row.before, row.inputs)] if row.key else []
+    return {
+        "package": row.job.name,
+        "why": row.why,
+        "cause": row.cause,
+        "changes": changes,
+        "inputs": dict(row.inputs or row.before),
+    }
+
+
+def _show(row: Row) -> None:
+    click.echo(f"{row.job.name}: {row.why}{': ' if row.cause else ''}{row.cause}")
+    changes = compare(row.before, row.inputs) if row.before and row.key else []
     for change in changes:
         before, after = change.before[:16] or "(was not there)", change.after[:16] or "(is gone)"
         click.echo(f"  {change.name}: {before} -> {after}")
     if not changes:
-        for name, value in sorted(inputs.items()):
+        for name, value in sorted((row.inputs or row.before).items()):
             click.echo(f"  {name} = {value if len(value) < 64 else value[:16]}")

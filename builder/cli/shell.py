@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import click
 
 from builder.cli.common import Shared, opened, shared_options
-from builder.packages.builder import Room
+from builder.packages.package import Room, latest_failure
 from builder.packages.portage.config import ENVIRONMENT
 from builder.sandbox.run import hand_over, run_terminal
 
@@ -29,23 +29,20 @@ def cli(shared: Shared, package: str, fresh: bool, text: str | None) -> None:
       colvert shell sys-libs/zlib
       colvert shell zlib -c 'ls /build/sysroot/usr/lib'
     """
-    with opened(Shared(**{**shared.__dict__, "quiet": True})) as session:
+    with opened(replace(shared, quiet=True)) as session:
         node = session.plan.find(package)
-        kept = session.home.root / "failed" / node.category / node.pf
-        with session.executor.store.workdir() as scratch:
-            out = hand_over(scratch / "out")
-            if kept.is_dir() and not fresh:
-                room = Room(kept)
-            else:
-                below = session.build_packages(session.plan.sysroot(node.cpv))
-                session.builder.fetcher.fetch_all(session.builder.sources(node))
-                room = session.builder.furnish(
-                    scratch, node, {cpv: below[cpv] for cpv in session.plan.sysroot(node.cpv)}
-                )
+        below = session.build_packages(session.plan.sysroot(node.cpv))
+        sources = session.builder.sources(node)
+        session.builder.fetcher.fetch_all(sources)
+        stage, executor = session.builder.stage(node, sources, below), session.executor
+        kept = latest_failure(executor.local, node.cpv)
+        with executor.working(stage) as work:
+            hand_over(work.out)
+            room = Room(kept) if kept is not None and not fresh else stage.lay_out(work)
             words = ["/bin/bash", *(["-c", text] if text else ["--norc", "-i"])]
             status = run_terminal(
                 words,
-                sandbox=session.builder.sandbox(room, Path(out)),
+                sandbox=stage.sandbox(room, work.out, work.sdk, work.local),
                 env=ENVIRONMENT,
                 cwd="/build",
             )

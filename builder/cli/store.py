@@ -85,7 +85,7 @@ def verify(store: Store) -> None:
     bad = 0
     for entry in store.entries():
         try:
-            store.check(entry)
+            store.check(entry.artifact)
         except ColvertError as error:
             bad += 1
             click.echo(printable(error.what), err=True)

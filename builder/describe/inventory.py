@@ -133,12 +133,18 @@ def read_inventory(path: Path) -> Inventory:
         ) from error
 
 
-def take_files(tree: Path, owners: Mapping[str, str]) -> dict[str, File]:
-    """Everything in a tree; `owners` are the tree stage's, packages with their versions."""
+def take_files(
+    tree: Path, owners: Mapping[str, str], modes: Mapping[str, int] | None = None
+) -> dict[str, File]:
+    """Everything in a tree; `owners` are the tree stage's, packages with their versions.
+
+    `modes` are the true permission bits by path, where the tree is one of the store.
+    """
     found = {}
     for name, entry in walk(tree):
         status = entry.stat(follow_symlinks=False)
-        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        bits = stat.S_IMODE(status.st_mode) if modes is None else modes[name]
+        mode = f"{bits:04o}"
         owner = name_of(owners.get(name, ""))
         path = Path(entry.path)
         if entry.is_symlink():

@@ -50,6 +50,11 @@ class Build:
     versions: Mapping[str, str]
 
 
+def _named(definition: Mapping[str, Json], build: Build) -> str:
+    """What an invocation is known by: the build and the toolchain."""
+    return digest_value({"definition": dict(definition), "versions": dict(build.versions)})
+
+
 def make_statement(build: Build, subjects: Mapping[str, str]) -> bytes:
     """The statement about `subjects` (name -> SHA-256), as the bytes that are signed."""
     definition: dict[str, Json] = {
@@ -61,7 +66,7 @@ def make_statement(build: Build, subjects: Mapping[str, str]) -> bytes:
     details: dict[str, Json] = {
         "builder": {"id": BUILDER, "version": dict(build.versions)},
         # the same build is the same invocation, whoever runs it
-        "metadata": {"invocationId": f"urn:uuid:{uuid.uuid5(NAMESPACE, digest_value(definition))}"},
+        "metadata": {"invocationId": f"urn:uuid:{uuid.uuid5(NAMESPACE, _named(definition, build))}"},
     }
     statement: dict[str, Json] = {
         "_type": STATEMENT,

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from builder.errors import Code, ColvertError
 from builder.packages.fetch import DEBIAN, Fetcher, manifest_line
+from builder.packages.overlay import Overlay
 from builder.packages.plan import Node
-from builder.packages.portage.config import Overlay
 from builder.pipeline.key import digest_file, digest_tree, digest_value
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from builder.errors import Code, ColvertError
-from builder.packages.portage.config import ENVIRONMENT, HERE, SYSROOT, TMPFS, Settings, binds, write_config
-from builder.pipeline.key import digest_file, digest_tree, digest_value
-from builder.pipeline.stage import Executor, Stage, Work
-from builder.sandbox.home import Home
-from builder.sandbox.run import Bind, hand_over, run
-from builder.sandbox.sdk import Sdk
+from builder.packages.overlay import Settings
+from builder.packages.portage.config import ENVIRONMENT, SYSROOT, TMPFS, Configuration, binds, write_config
+from builder.pipeline.artifact import Artifact
+from builder.pipeline.executor import Executor
+from builder.pipeline.stage import Stage, Work
+from builder.sandbox.run import Bind, Sandbox, hand_over, run
 
-VERSION = 1
+HERE = Path(__file__).parent
+DATA = ("portage/resolve.py",)
+FILE = "plan.json"
+Overlays = Mapping[str, Artifact]
+# an atom (PMS 8.2.6): operator, category/name, version where there is an operator, slot, repository, USE
+ATOM = re.compile(
+    r"(?P<operator>[<>]=?|[=~])?(?P<name>[\w+.-]+/[\w+-]+?)"
+    r"(?:-(?P<version>\d+(?:\.\d+)*[a-z]?(?:_(?:alpha|beta|pre|rc|p)\d*)*(?:-r\d+)?\*?))?"
+    r"(?::(?P<slot>[\w+./-]+)[*=]?)?(?:::(?P<repository>[\w-]+))?(?:\[.*\])?"
+)
 
 
 class Node(BaseModel):
@@ -45,12 +55,19 @@ class Node(BaseModel):
     licences: tuple[str, ...]
     description: str
     homepage: str
-    settings: dict[str, str]
     dependencies: dict[str, tuple[str, ...]]
 
     @property
     def atom(self) -> str:
         return f"{self.category}/{self.name}"
+
+    def means(self, atom: str) -> bool:
+        """Whether an atom can mean this package: its name, and slot and repository where it names them."""
+        hit = ATOM.fullmatch(atom)
+        if hit is None or hit["name"] != self.atom:
+            return False
+        slot = (hit["slot"] or self.slot).partition("/")[0]
+        return slot == self.slot and (hit["repository"] or self.repository) == self.repository
 
     def needs(self, kind: str) -> list[str]:
         """Its direct dependencies of one kind: build, run or post."""
@@ -63,6 +80,10 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     packages: tuple[Node, ...]
+    # those that an atom of the manifest asked for
+    roots: tuple[str, ...]
+    # the directories of the profiles that were used, parents first: REPOSITORY/profiles/...
+    profiles: tuple[str, ...]
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -96,6 +117,15 @@ class Plan(BaseModel):
             ) from error
         return sorter
 
+    @property
+    def shipped(self) -> list[str]:
+        """The packages of the image: those asked for and what they need at run time."""
+        return self.runtime(self.roots)
+
+    def asked_for(self, atom: str) -> Node | None:
+        """The package that an atom of the manifest brought."""
+        return next((self.nodes[cpv] for cpv in self.roots if self.nodes[cpv].means(atom)), None)
+
     def find(self, name: str) -> Node:
         """A package by category/name-version, category/name or name."""
         hits = [node for node in self.packages if name in (node.cpv, node.atom, node.name, node.pf)]
@@ -114,64 +144,58 @@ class Plan(BaseModel):
 
 
 @dataclass(frozen=True)
-class PlanRequest:
-    """What a plan is made from."""
+class Resolve(Stage):
+    """The stage that asks Portage for the plan of some atoms."""
+
+    name: ClassVar[str] = "plan"
 
     atoms: tuple[str, ...]
-    settings: Settings
+    configuration: Configuration
+    # the copies of the overlays, by name
+    overlays: Mapping[str, Artifact]
 
-    def inputs(self, sdk: Sdk) -> Mapping[str, str]:
-        return {
-            "atoms": " ".join(self.atoms),
-            "use": digest_value({atom: list(flags) for atom, flags in self.settings.use.items()}),
-            "profile": self.settings.profile,
-            "sdk": sdk.id,
-            "resolver": digest_file(HERE / "resolve.py"),
-            "make.conf": digest_file(HERE / "make.conf"),
-            **{f"overlay:{overlay.name}": digest_tree(overlay.path) for overlay in self.settings.overlays},
-        }
+    @property
+    def label(self) -> str:
+        return f"{len(self.atoms)} atoms"
 
-
-def make_plan(executor: Executor, home: Home, sdk: Sdk, request: PlanRequest) -> Plan:
-    """The plan, from the store where nothing that it depends on has changed."""
-    stage = Stage(
-        "plan",
-        f"{len(request.atoms)} atoms",
-        VERSION,
-        request.inputs(sdk),
-        lambda work: _resolve(work, home, sdk, request),
-    )
-    entry = executor.obtain(stage)
-    return Plan.model_validate_json((entry.out / "plan.json").read_bytes())
-
-
-def _resolve(work: Work, home: Home, sdk: Sdk, request: PlanRequest) -> None:
-    config, repositories = work.scratch / "config", work.scratch / "repos"
-    write_config(request.settings, config)
-    for overlay in request.settings.overlays:
-        shutil.copytree(overlay.path, repositories / overlay.name, symlinks=True)
-    metadata = hand_over(home.cache / "portage-metadata" / sdk.id[:16])
-    box = sdk.sandbox(
-        *binds(sdk, config, repositories),
-        Bind(metadata, "/var/cache/edb", writable=True),
-        Bind(hand_over(work.scratch / "sysroot"), SYSROOT, writable=True),
-        tmpfs=TMPFS,
-    )
-    result = run(
-        ["python3", "/build/scripts/resolve.py"],
-        sandbox=box,
-        env=ENVIRONMENT,
-        stdin=json.dumps({"atoms": list(request.atoms)}).encode(),
-        code=Code.UNRESOLVABLE,
-    )
-    answer = json.loads(result.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise ColvertError(
-            Code.UNRESOLVABLE, "Portage cannot resolve the packages", detail=shorten(answer["error"])
+    def run(self, work: Work) -> None:
+        config, repositories = work.scratch / "config", work.scratch / "repos"
+        write_config(self.configuration, config, [HERE / "portage/resolve.py"])
+        for name, overlay in self.overlays.items():
+            work.checkout(overlay, repositories / name)
+        box = Sandbox(
+            work.sdk.root,
+            (
+                *binds(work.sdk, config, repositories),
+                Bind(hand_over(work.local.metadata), "/var/cache/edb", writable=True),
+                Bind(hand_over(work.scratch / "sysroot"), SYSROOT, writable=True),
+            ),
+            TMPFS,
         )
-    plan = Plan.model_validate(answer)
-    plan.order()
-    (work.out / "plan.json").write_text(plan.model_dump_json(indent=1))
+        result = run(
+            ["python3", "/build/scripts/resolve.py"],
+            sandbox=box,
+            env=ENVIRONMENT,
+            stdin=json.dumps({"atoms": list(self.atoms)}).encode(),
+            code=Code.UNRESOLVABLE,
+        )
+        answer = json.loads(result.stdout.splitlines()[-1])
+        if "error" in answer:
+            raise ColvertError(
+                Code.UNRESOLVABLE, "Portage cannot resolve the packages", detail=shorten(answer["error"])
+            )
+        plan = Plan.model_validate(answer)
+        plan.order()
+        (work.out / FILE).write_text(plan.model_dump_json(indent=1))
+
+
+def make_plan(executor: Executor, atoms: Sequence[str], settings: Settings) -> tuple[Plan, Overlays]:
+    """The plan, from the store where nothing that it depends on has changed; and the copies of the overlays
+    that it was made from."""
+    overlays = settings.ingest(executor.store)
+    stage = Resolve(tuple(atoms), settings.configuration, overlays)
+    entry = executor.obtain(stage)
+    return Plan.model_validate_json((executor.store.path(entry.artifact) / FILE).read_bytes()), overlays
 
 
 def shorten(text: str) -> list[str]:

@@ -115,6 +115,11 @@ class Platform:
     unit: int = MIB
     packs: bool = True
 
+    @property
+    def module(self) -> str:
+        """The module of the platform."""
+        return self.make.__module__
+
     def files(self, context: Context) -> tuple[str, ...]:
         """The names of all files that `emit` makes."""
         return tuple(f"{self.stem(context)}{suffix}" for suffix in self.outputs)

@@ -6,6 +6,8 @@ from builder.formats.content import save_raw
 from builder.formats.vmdk import Vmdk, stream_vmdk
 from builder.platforms.base import GIB, Job, Platform
 
+DATA = ("templates/ec2",)
+
 # what an import reads says nothing of the machine that will run
 HARDWARE = 17
 

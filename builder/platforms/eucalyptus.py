@@ -5,6 +5,8 @@ from __future__ import annotations
 from builder.formats.content import save_raw
 from builder.platforms.base import Job, Platform
 
+DATA = ("templates/eucalyptus",)
+
 
 def _make(job: Job) -> None:
     save_raw(job.content, job.file(".raw"))

@@ -7,6 +7,8 @@ import re
 from builder.formats.archive import gzip, sparse_tar
 from builder.platforms.base import GIB, Job, Platform
 
+DATA = ("templates/gce",)
+
 # names of images: small letters, digits and dashes, at most 63, no dash at either end
 NAME_MAX = 63
 

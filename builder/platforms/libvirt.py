@@ -5,6 +5,8 @@ from __future__ import annotations
 from builder.formats.qcow2 import qcow2
 from builder.platforms.base import Job, Platform
 
+DATA = ("templates/libvirt",)
+
 
 def _make(job: Job) -> None:
     job.save(".qcow2", qcow2(job.content))

@@ -9,6 +9,8 @@ from builder.errors import Code, ColvertError
 from builder.formats.qcow2 import qcow2
 from builder.platforms.base import Job, Platform
 
+DATA = ("templates/qemu",)
+
 # UEFI firmware of the SDK, without Secure Boot's system management mode
 CODE = "usr/share/OVMF/OVMF_CODE_4M.fd"
 VARS = "usr/share/OVMF/OVMF_VARS_4M.fd"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from builder.platforms.base import Job, Platform
 from builder.tools.vhd import make_vhd
 
+DATA = ("templates/rackspace",)
+
 
 def _make(job: Job) -> None:
     context = job.context

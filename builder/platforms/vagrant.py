@@ -16,6 +16,8 @@ from builder.formats.qcow2 import qcow2
 from builder.formats.vmdk import Vmdk, sparse_vmdk, stream_vmdk
 from builder.platforms.base import Job, Platform
 
+DATA = ("templates/vagrant",)
+
 # as in vmware.py
 HARDWARE = 17
 

@@ -7,6 +7,8 @@ from builder.formats.content import hashed, length
 from builder.formats.vmdk import Vmdk, sparse_vmdk, stream_vmdk
 from builder.platforms.base import Job, Platform
 
+DATA = ("templates/vmware",)
+
 # virtual hardware of ESXi 7.0 and Workstation 16, the oldest that have maintenance
 HARDWARE = 17
 

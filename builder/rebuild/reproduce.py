@@ -153,7 +153,7 @@ def _explained(session: Session, output: Output, first: Sequence[Entry], second:
 def _checked(store: Store, entries: Iterable[Entry]) -> list[Entry]:
     found = list(entries)
     for entry in found:
-        store.check(entry)
+        store.check(entry.artifact)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,7 @@ from builder.build.image import build_images
 from builder.build.session import Request, Session, open_session
 from builder.errors import ColvertError
 from builder.pipeline.events import Event, Events
-from builder.pipeline.stage import Executor
-from builder.pipeline.store import Entry, Record, Store
+from builder.pipeline.store import Entry, Store
 from builder.sandbox import run as sandbox
 
 
@@ -68,16 +67,16 @@ class Watched(Store):
             self.seen[key] = found
         return found
 
-    def publish(self, work: Path, record: Record) -> Entry:
-        entry = super().publish(work, record)
-        self.seen[record.key] = entry
+    def publish(self, out: Path, made: Mapping[str, object]) -> Entry:
+        entry = super().publish(out, made)
+        self.seen[entry.record.key] = entry
         return entry
 
 
 def watched(session: Session) -> tuple[Session, Watched]:
     """The same build, opened afresh, whose stages work in a store that remembers."""
     store = Watched(session.home.store)
-    return replace(session, executor=Executor(store, session.events)), store
+    return replace(session, store=store), store
 
 
 def build(session: Session, packages: tuple[str, ...] | None, targets: tuple[str, ...], out: Path) -> None:

@@ -17,6 +17,10 @@ from builder.pipeline.store import discard
 from builder.sandbox.run import hand_over, require, run, sandbox_id
 
 SUITE = "trixie"
+# what decides, beside the list of packages, which packages a root has and how it is unpacked; part of the
+# SDK's identity
+OPTIONS = ("--variant=minbase", '--aptopt=Apt::Install-Recommends "false"')
+UNPACK = ("--no-same-owner", "--exclude=./dev/*")
 
 
 def package_names(file: Path) -> list[str]:
@@ -28,8 +32,7 @@ def package_names(file: Path) -> list[str]:
 def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
     """Make Debian's root in `root`, by mmdebstrap as a tar, unpacked so that the sandbox's id owns it all."""
     archive = root.with_suffix(".tar")
-    options = ["--variant=minbase", "--format=tar", f"--include={','.join(packages)}"]
-    options += ['--aptopt=Apt::Install-Recommends "false"']
+    options = [*OPTIONS, "--format=tar", f"--include={','.join(packages)}"]
     mode = "--mode=root" if os.geteuid() == 0 else "--mode=unshare"
     tool = require("mmdebstrap", "mmdebstrap")
     mirror = os.environ.get("COLVERT_MIRROR")
@@ -60,7 +63,7 @@ def keep_root(place: Path, name: str, make: Callable[[Path], Path]) -> Path:
 def unpack_root(archive: Path, root: Path) -> None:
     """Unpack a root's tar so that the sandbox's id owns it all."""
     hand_over(root)
-    tar: list[str | Path] = ["tar", "-C", root, "-xf", archive, "--no-same-owner", "--exclude=./dev/*"]
+    tar: list[str | Path] = ["tar", "-C", root, "-xf", archive, *UNPACK]
     uid = sandbox_id()
     if uid is not None:
         tar = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *tar]

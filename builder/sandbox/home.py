@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
+from builder.pipeline.stage import Local
 from builder.sandbox.run import sandbox_id
 
 
@@ -36,6 +38,17 @@ class Home:
     def cache(self) -> Path:
         """Things that only save time and may be deleted at any moment."""
         return self.root / "cache"
+
+    def local(self, cancelled: Callable[[], bool] = lambda: False) -> Local:
+        """The places that a running stage may use."""
+        return Local(
+            logs=self.root / "logs",
+            failed=self.root / "failed",
+            distfiles=self.distfiles,
+            slots=self.slots,
+            metadata=self.cache / "portage-metadata",
+            cancelled=cancelled,
+        )
 
 
 def open_home(path: Path | None = None) -> Home:

@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
+from builder.pipeline import index
 from builder.pipeline.events import Event, Events, Kind
-from builder.pipeline.key import digest_file, digest_tree, digest_value
+from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
-from builder.sandbox.debian import SUITE, make_root, package_names
+from builder.sandbox.debian import OPTIONS, SUITE, UNPACK, make_root, package_names
 from builder.sandbox.home import Home
 from builder.sandbox.pypi import download
 from builder.sandbox.run import Bind, Sandbox, run
 
 RECIPE = Path(__file__).parent / "recipe"
+# the program that makes a Debian root an SDK
+SETUP = ("/bin/bash", "/inputs/setup.sh")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Sdk:
 
 def recipe_digest() -> str:
     """Digest of everything of ours that decides what the SDK is."""
-    return digest_value({"suite": SUITE, "recipe": digest_tree(RECIPE)})
+    files = index.digest(index.as_git_sees(index.survey(RECIPE)))
+    options = [*OPTIONS, *UNPACK, *SETUP]
+    return digest_value({"suite": SUITE, "options": options, "recipe": files})
 
 
 def find_sdk(home: Home) -> Sdk | None:
@@ -98,7 +103,7 @@ def _make(home: Home, events: Events) -> Sdk:
         make_root(root, package_names(RECIPE / "packages.txt"), log=home.sdk / "debian.log")
         tell("set up")
         box = Sandbox(root, (Bind(inputs, "/inputs"),), writable_root=True)
-        run(["/bin/bash", "/inputs/setup.sh"], sandbox=box, log=home.sdk / "setup.log", code=Code.SDK_FAILED)
+        run(SETUP, sandbox=box, log=home.sdk / "setup.log", code=Code.SDK_FAILED)
         packages = digest_file(root / "etc/sdk-packages")
         identity = digest_value({"recipe": recipe_digest(), "packages": packages})
         (work / "sdk.json").write_text(json.dumps({"id": identity, "suite": SUITE}))

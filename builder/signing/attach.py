@@ -16,6 +16,7 @@ from pathlib import Path
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
+from builder.signing.boot_signatures import BootSignatures
 from builder.signing.phases import STATE, Build, boot_request, go_on, read_build, write, write_envelopes
 from builder.signing.pkcs7 import merge
 from builder.signing.request import (
@@ -36,21 +37,6 @@ from builder.updates.keys import Signer
 LOCK = f"{STATE}/lock"
 # what a killed delivery leaves
 _LEFT = re.compile(r"\.[a-z0-9_-]+\.[0-9a-f]{32}")
-
-
-@dataclass(frozen=True)
-class BootSignatures:
-    """What goes into the boot: signatures of the programs, and one of the root hash."""
-
-    uki: tuple[bytes, ...] = ()
-    loader: tuple[bytes, ...] = ()
-    root_hash: bytes | None = None
-    certificate: str = ""
-    """SHA-256 of the certificate of the root hash."""
-
-    def inputs(self) -> list[str]:
-        programs = [data.hex() for data in (*self.uki, b"", *self.loader)]
-        return [*programs, (self.root_hash or b"").hex(), self.certificate]
 
 
 Assemble = Callable[[Build, Request, BootSignatures], None]

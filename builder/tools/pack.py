@@ -7,6 +7,7 @@ from pathlib import Path
 from builder.formats.content import Packed
 from builder.tools.workspace import bench
 
+DATA = ("packer.py",)
 PACKER = Path(__file__).with_name("packer.py")
 
 

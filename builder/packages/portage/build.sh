@@ -2,7 +2,7 @@
 # Builds one ebuild inside the sandbox and lays its result out in /build/out:
 #   package.gpkg.tar   the binary package
 #   image/             its files
-#   vdb/               what Portage's package database holds of it
+#   vdb/               what of Portage's package database other packages' builds can ask for
 # usage: build.sh EBUILD CATEGORY PF
 set -euo pipefail
 ebuild=$1 category=$2 pf=$3
@@ -32,3 +32,7 @@ mkdir -p "${out}/image" "${out}/vdb"
 inner() { tar -xOf "${out}/package.gpkg.tar" "${pf}/$1.tar.zst" | tar --zstd -xf - -C "${out}/$2" --strip-components=1; }
 inner image image
 inner metadata vdb
+# What differs from build to build, or is nobody's business but this package's, stays in the gpkg.
+find "${out}/vdb" -mindepth 1 -maxdepth 1 \( -name 'environment*' -o -name '*.ebuild' -o -name BUILD_TIME \
+	-o -name BUILD_ID -o -name SIZE -o -name COUNTER -o -name 'C*FLAGS' -o -name LDFLAGS -o -name FEATURES \
+	-o -name NEEDED -o -name BINPKGMD5 -o -name MD5 -o -name CONTENTS \) -exec rm -r {} +

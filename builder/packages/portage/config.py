@@ -1,18 +1,17 @@
-"""Portage's configuration and the binds that every plan and every build share."""
+"""Portage's configuration, and the binds that every plan and every package build share."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from builder.pipeline.key import digest_file, digest_value
+from builder.pipeline.stage import Toolchain
 from builder.sandbox.run import Bind
-from builder.sandbox.sdk import Sdk
 
 HERE = Path(__file__).parent
+DATA = ("make.conf", "bashrc")
 SYSROOT = "/build/sysroot"
 
 # Every package is built at this moment of its own: the time reaches outputs, and were it the
@@ -36,75 +35,53 @@ TMPFS = ("/var/cache", "/var/lib/portage", "/var/log", "/var/tmp", "/var/db", "/
 
 
 @dataclass(frozen=True)
-class Overlay:
-    """An ebuild repository: its name, where it lies, and the overlays whose eclasses it inherits."""
+class Repository:
+    """An ebuild repository as Portage is told of it: later ones have a higher priority."""
 
     name: str
-    path: Path
     masters: tuple[str, ...] = ()
 
 
-def read_overlay(path: Path) -> Overlay:
-    """An overlay as its profiles/repo_name and metadata/layout.conf describe it (portage(5)).
-
-    Raises FileNotFoundError where it has no name, and so is none.
-    """
-    layout = path / "metadata" / "layout.conf"
-    rows = [line.partition("=") for line in layout.read_text().splitlines()] if layout.is_file() else []
-    said = {name.strip(): value.split() for name, sign, value in rows if sign}
-    return Overlay(
-        (path / "profiles" / "repo_name").read_text().strip(), path, tuple(said.get("masters", ()))
-    )
-
-
 @dataclass(frozen=True)
-class Settings:
-    """What of the manifest reaches Portage."""
+class Configuration:
+    """What of a build reaches Portage; USE by atom."""
 
-    overlays: tuple[Overlay, ...]
+    repositories: tuple[Repository, ...]
     profile: str
     use: Mapping[str, Sequence[str]]
 
     @property
-    def main(self) -> Overlay:
-        return self.overlays[0]
+    def main(self) -> Repository:
+        return self.repositories[0]
 
 
-@cache
-def recipe() -> str:
-    """Digest of what we do to every package: part of each one's key."""
-    parts = {name: digest_file(HERE / name) for name in ("make.conf", "build.sh")}
-    return digest_value({**parts, "environment": dict(ENVIRONMENT)})
-
-
-def write_config(settings: Settings, target: Path) -> None:
+def write_config(configuration: Configuration, target: Path, scripts: Sequence[Path]) -> None:
     """Write the two configuration roots: `target`/portage for the sysroot, `target`/sdk
     for the SDK; beside them our scripts, since the sandbox may not reach the checkout."""
-    scripts = target / "scripts"
-    scripts.mkdir(parents=True)
-    for name in ("resolve.py", "build.sh"):
-        shutil.copyfile(HERE / name, scripts / name)
-    for name, profile in (("portage", settings.profile), ("sdk", "sdk")):
+    (target / "scripts").mkdir(parents=True)
+    for script in scripts:
+        shutil.copyfile(script, target / "scripts" / script.name)
+    for name, profile in (("portage", configuration.profile), ("sdk", "sdk")):
         root = target / name
         root.mkdir(parents=True)
-        for part in ("make.conf", "bashrc"):
+        for part in DATA:
             shutil.copyfile(HERE / part, root / part)
-        (root / "repos.conf").write_text(_repositories(settings))
-        (root / "make.profile").symlink_to(f"/build/repos/{settings.main.name}/profiles/{profile}")
-    lines = [f"{atom} {' '.join(flags)}\n" for atom, flags in sorted(settings.use.items())]
+        (root / "repos.conf").write_text(_repositories(configuration))
+        (root / "make.profile").symlink_to(f"/build/repos/{configuration.main.name}/profiles/{profile}")
+    lines = [f"{atom} {' '.join(flags)}\n" for atom, flags in sorted(configuration.use.items())]
     (target / "portage/package.use").write_text("".join(lines))
 
 
-def _repositories(settings: Settings) -> str:
-    text = f"[DEFAULT]\nmain-repo = {settings.main.name}\n"
-    for number, overlay in enumerate(settings.overlays):
-        text += f"\n[{overlay.name}]\nlocation = /build/repos/{overlay.name}\nauto-sync = no\n"
-        # said also where there are none: Portage would take the first overlay
-        text += f"priority = {number}\nmasters = {' '.join(overlay.masters)}\n"
+def _repositories(configuration: Configuration) -> str:
+    text = f"[DEFAULT]\nmain-repo = {configuration.main.name}\n"
+    for number, one in enumerate(configuration.repositories):
+        text += f"\n[{one.name}]\nlocation = /build/repos/{one.name}\nauto-sync = no\n"
+        # given also where there are none: Portage would take the first repository
+        text += f"priority = {number}\nmasters = {' '.join(one.masters)}\n"
     return text
 
 
-def binds(sdk: Sdk, config: Path, repositories: Path) -> tuple[Bind, ...]:
+def binds(sdk: Toolchain, config: Path, repositories: Path) -> tuple[Bind, ...]:
     """The binds that plan and build have in common."""
     return (
         Bind(sdk.root / "var/db/pkg", "/var/db/pkg"),

@@ -15,38 +15,10 @@ os.environ.setdefault("PORTAGE_FORK_DEP_CALC", "0")
 import portage
 from _emerge.actions import load_emerge_config
 from _emerge.create_depgraph_params import create_depgraph_params
+from _emerge.DependencyArg import DependencyArg
 from _emerge.depgraph import backtrack_depgraph
 from _emerge.Package import Package
 from _emerge.stdout_spinner import stdout_spinner
-
-# What of the profile's settings reaches a compiler; part of each package's key.
-SETTINGS = [
-    "ABI",
-    "ARCH",
-    "ASFLAGS",
-    "CBUILD",
-    "CC",
-    "CFLAGS",
-    "CHOST",
-    "CPPFLAGS",
-    "CXX",
-    "CXXFLAGS",
-    "DEFAULT_ABI",
-    "ELIBC",
-    "FFLAGS",
-    "IUSE_IMPLICIT",
-    "KERNEL",
-    "LDFLAGS",
-    "LIBDIR_amd64",
-    "MULTILIB_ABIS",
-    "PYTHON_SINGLE_TARGET",
-    "PYTHON_TARGETS",
-    "USE_EXPAND",
-    "EXTRA_ECONF",
-    "ENV_UNSET",
-    "INSTALL_MASK",
-    "PKG_INSTALL_MASK",
-]
 
 
 def edges(graph, package):
@@ -66,6 +38,12 @@ def edges(graph, package):
     return {cpv: sorted(kinds) for cpv, kinds in sorted(found.items())}
 
 
+def profiles(tree):
+    """The profile directories of a root, by repository: all that Portage reads of a profile is in them."""
+    settings = tree["vartree"].settings
+    return [os.path.relpath(os.path.realpath(place), "/build/repos") for place in settings.profiles]
+
+
 def describe(package, graph, trees):
     database = trees[package.root]["porttree"].dbapi
     repository = database.getRepositoryPath(package.repo)
@@ -76,8 +54,6 @@ def describe(package, graph, trees):
     keys = ["LICENSE", "DESCRIPTION", "HOMEPAGE", "RESTRICT"]
     values = dict(zip(keys, database.aux_get(package.cpv, keys, myrepo=package.repo), strict=True))
     licence = portage.dep.paren_enclose(portage.dep.use_reduce(values["LICENSE"], uselist=use))
-    settings = portage.config(clone=trees[package.root]["vartree"].settings)
-    settings.setcpv(package)
     return {
         "cpv": str(package.cpv),
         "category": package.category,
@@ -98,7 +74,6 @@ def describe(package, graph, trees):
         "licences": sorted(set(licence.split()) - {"||", "(", ")"}),
         "description": values["DESCRIPTION"],
         "homepage": values["HOMEPAGE"].split()[0] if values["HOMEPAGE"] else "",
-        "settings": {name: settings[name] for name in SETTINGS if settings.get(name)},
         "dependencies": edges(graph, package),
     }
 
@@ -131,7 +106,16 @@ def resolve(atoms):
         target = [p for p in chosen if p.root != "/"]
         if strays:
             return {"error": "these build tools are not in the SDK: " + ", ".join(strays)}
-        return {"packages": [describe(package, graph, config.trees) for package in target]}
+        return {
+            "packages": [describe(package, graph, config.trees) for package in target],
+            # those that an atom asked for, whatever else has their name
+            "roots": sorted(
+                str(package.cpv)
+                for package in target
+                if any(isinstance(parent, DependencyArg) for parent in graph.parent_nodes(package))
+            ),
+            "profiles": sorted({place for tree in config.trees.values() for place in profiles(tree)}),
+        }
 
 
 print(json.dumps(resolve(json.load(sys.stdin)["atoms"])))

@@ -1,0 +1,373 @@
+"""Blueprint: all stages of one image, as jobs whose stages are made of what the jobs before them gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from builder.assembly.presets import UnitRules
+from builder.build import sbom
+from builder.build.digests import Digests
+from builder.build.disk import DISK, Disk, PackedDisk
+from builder.build.initrd import INITRD, Initrd
+from builder.build.inventory import MakeInventory
+from builder.build.platform_image import PlatformImage
+from builder.build.sbom import Sbom
+from builder.build.session import Session
+from builder.build.targets import disk_size
+from builder.build.tree import SIDE, TREE, File, Shipped, Tree
+from builder.build.trusted_keys import machine_settings, trusted_keys
+from builder.build.uki import UKI, Boot, Uki
+from builder.build.update import Announcement, Delta, Old, Slot, Update, Whole
+from builder.build.usr import ROOT_HASH, USR, VERITY, Usr
+from builder.describe.sbom import Package
+from builder.formats.gpt import Sizes
+from builder.manifest.model import Manifest
+from builder.packages.package import IMAGE
+from builder.packages.plan import Plan
+from builder.packages.portage.config import PACKAGE_EPOCH
+from builder.pipeline.artifact import Artifact
+from builder.pipeline.ingest import ingest_files, select
+from builder.pipeline.scheduler import Entries, Job
+from builder.platforms import Platform
+from builder.signing.boot_signatures import UNSIGNED, BootSignatures
+from builder.updates.contents import BOOT
+from builder.updates.delta import Earlier
+from builder.updates.keys import DEVELOPMENT
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What one image is made of, and from what its stages follow."""
+
+    session: Session
+    # releases from which deltas start
+    earlier: tuple[Earlier, ...] = ()
+    # what the signing step gives back; a build has none
+    signatures: BootSignatures = UNSIGNED
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.session.loaded.manifest
+
+    @property
+    def plan(self) -> Plan:
+        return self.session.plan
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def version(self) -> str:
+        return self.session.loaded.version
+
+    @property
+    def epoch(self) -> int:
+        return self.session.loaded.epoch
+
+    # --- inputs that the user has --------------------------------------------------
+
+    @cached_property
+    def licences(self) -> Artifact:
+        """The texts of the licences that packages of the image name; later overlays win."""
+        wanted = {name for cpv in self.plan.shipped for name in self.plan.nodes[cpv].licences}
+        return self._texts("licences", wanted)
+
+    @cached_property
+    def bill(self) -> tuple[Package, ...]:
+        """Every package of the plan as the SBOM has it."""
+        shipped = frozenset(self.plan.shipped)
+        builder = self.session.builder
+        return tuple(
+            sbom.describe(node, builder.sources(node), shipped) for _, node in sorted(self.plan.nodes.items())
+        )
+
+    def _texts(self, kind: str, wanted: Iterable[str]) -> Artifact:
+        texts = self.session.licence_texts
+        return select(self.session.store, kind, {n: texts[n] for n in sorted(set(wanted) & texts.keys())})
+
+    @cached_property
+    def files(self) -> tuple[tuple[File, ...], Artifact | None]:
+        """The files that the manifest adds, and the copies of those that it names."""
+        rows, named = [], dict[str, Path]()
+        for number, item in enumerate(self.manifest.files):
+            source = None
+            if item.source is not None:
+                source = f"{number:03}-{item.source.path.name}"
+                named[source] = item.source.path
+            rows.append(File(item.path, item.mode, item.content, source))
+        copies = ingest_files(self.session.store, "files", named) if named else None
+        return (*rows, *_accounts(self.manifest)), copies
+
+    @cached_property
+    def enrolled(self) -> Artifact | None:
+        """The keys that machines take at first boot, where the manifest says so."""
+        files = {source.path.name: source.path for source in self.manifest.keys.enroll}
+        return ingest_files(self.session.store, "enroll", files) if files else None
+
+    @cached_property
+    def old(self) -> dict[str, Old]:
+        """The earlier releases, their whole files taken in, by version."""
+        return {one.index.version: _old(one, self.session) for one in self.earlier}
+
+    # --- stages --------------------------------------------------------------------
+
+    def tree(self, done: Entries) -> Tree:
+        files, sources = self.files
+        nodes, units = self.plan.nodes, self.manifest.units
+        return Tree(
+            id=self.id,
+            version=self.version,
+            epoch=self.epoch,
+            packages=tuple(
+                Shipped(
+                    cpv,
+                    done[cpv].part(IMAGE),
+                    nodes[cpv].licences,
+                    nodes[cpv].slot,
+                    nodes[cpv].description,
+                    nodes[cpv].homepage,
+                )
+                for cpv in self.plan.shipped
+            ),
+            release=tuple(self._os_release().items()),
+            files=files,
+            sources=sources,
+            units=UnitRules(units.enable, units.disable, units.mask),
+            licences=self.licences,
+            update=machine_settings(self.manifest.update),
+            keys={name: key.pem for name, key in trusted_keys(self.session).items()},
+        )
+
+    def _os_release(self) -> dict[str, str]:
+        loaded, id, version = self.session.loaded, self.id, self.version
+        release = {
+            "ID": id,
+            "ID_LIKE": "gentoo",
+            "NAME": self.manifest.name,
+            "PRETTY_NAME": f"{self.manifest.name} {version}",
+            "VERSION": version,
+            "VERSION_ID": version,
+            "IMAGE_ID": id,
+            "IMAGE_VERSION": version,
+        }
+        if loaded.commit and not loaded.dirty:
+            release["BUILD_ID"] = loaded.commit
+        if self.manifest.keys.release == DEVELOPMENT:
+            # everybody with the checkout can sign what such an image takes
+            release["COLVERT_KEYS"] = DEVELOPMENT
+        return release
+
+    def usr(self, done: Entries) -> Usr:
+        usr, disk = self.manifest.usr, self.manifest.disk
+        return Usr(
+            tree=done["tree"].part(TREE),
+            id=self.id,
+            version=self.version,
+            epoch=self.epoch,
+            compression=usr.compression,
+            cluster_size=usr.cluster_size,
+            usr_size=disk.usr_size,
+            verity_size=disk.verity_size,
+        )
+
+    def initrd(self, done: Entries) -> Initrd:
+        tree = done["tree"]
+        return Initrd(tree.part(TREE), tree.part(SIDE), self.id, self.version, PACKAGE_EPOCH)
+
+    def root_hash(self, done: Entries) -> str:
+        return self.session.store.read(done["usr"].part(ROOT_HASH)).decode()
+
+    def uki(self, done: Entries) -> Uki:
+        return Uki(
+            tree=done["tree"].artifact,
+            initrd=done["initrd"].part(INITRD),
+            root_hash=self.root_hash(done),
+            command_line=self.manifest.kernel.command_line,
+            id=self.id,
+            version=self.version,
+        )
+
+    def boot(self, done: Entries) -> Boot:
+        return Boot(
+            tree=done["tree"].part(TREE),
+            uki=done["uki"].part(UKI),
+            root_hash=self.root_hash(done),
+            id=self.id,
+            version=self.version,
+            signatures=self.signatures,
+        )
+
+    def disk(self, done: Entries) -> Disk:
+        disk = self.manifest.disk
+        return Disk(
+            usr=done["usr"].artifact,
+            boot=done["boot"].artifact,
+            root_hash=self.root_hash(done),
+            id=self.id,
+            version=self.version,
+            epoch=self.epoch,
+            sizes=Sizes(
+                esp=disk.esp_size,
+                usr=disk.usr_size,
+                verity=disk.verity_size,
+                signature=disk.signature_size,
+                oem=disk.oem_size,
+            ),
+            size=disk_size(disk),
+            enrolled=self.enrolled,
+        )
+
+    def packed(self, done: Entries) -> PackedDisk:
+        return PackedDisk(done["disk"].part(DISK), self.id, self.version)
+
+    def platform_image(self, platform: Platform, done: Entries) -> PlatformImage:
+        settings = self.manifest.platforms.get(platform.name)
+        return PlatformImage(
+            platform=platform.name,
+            disk=done["disk"].part(DISK),
+            packed=done["packed"].artifact if platform.packs else None,
+            id=self.id,
+            title=self.manifest.name,
+            version=self.version,
+            epoch=self.epoch,
+            settings=settings.model_dump() if settings else {},
+        )
+
+    def slot(self, done: Entries) -> Slot:
+        return Slot(done["usr"].artifact, done["boot"].artifact, self.id, self.version)
+
+    def update(self, done: Entries) -> Update:
+        update = self.manifest.update
+        return Update(
+            slot=self.slot(done),
+            root_hash=self.root_hash(done),
+            whole=done["whole"].artifact,
+            deltas=tuple((old, done[f"delta:{v}"].artifact) for v, old in self.old.items()),
+            announcement=Announcement(
+                architecture=self.manifest.architecture,
+                channel=update.channel,
+                expires_after=update.expires_after,
+                from_at_least=update.from_at_least or "0",
+                epoch=self.epoch,
+            ),
+        )
+
+    def inventory(self, done: Entries) -> MakeInventory:
+        return MakeInventory(
+            tree=done["tree"].artifact,
+            sized={
+                "usr": done["usr"].part(USR),
+                "verity": done["usr"].part(VERITY),
+                "initrd": done["initrd"].part(INITRD),
+                "uki": done["uki"].part(UKI),
+            },
+            command_line=self.manifest.kernel.command_line,
+            use={cpv: self.plan.nodes[cpv].use for cpv in self.plan.shipped},
+            id=self.id,
+            version=self.version,
+        )
+
+    def sbom(self, done: Entries) -> Sbom:
+        return Sbom(
+            tree=done["tree"].artifact,
+            packages=self.bill,
+            texts=self._texts("sbom-licences", sbom.extracted(self.bill)),
+            id=self.id,
+            title=self.manifest.name,
+            version=self.version,
+            epoch=self.epoch,
+        )
+
+    # --- jobs ----------------------------------------------------------------------
+
+    def jobs(self, platforms: Sequence[Platform] = ()) -> list[Job]:
+        """The jobs of the image and of the platforms' files; the packages' jobs are needed beside them."""
+        return [*self._image_jobs(), *self._release_jobs(), *self._platform_jobs(platforms)]
+
+    def _image_jobs(self) -> list[Job]:
+        return [
+            self._job("tree", tuple(self.plan.shipped), self.tree),
+            self._job("usr", ("tree",), self.usr),
+            self._job("initrd", ("tree",), self.initrd),
+            self._job("uki", ("tree", "initrd", "usr"), self.uki),
+            self._job("boot", ("tree", "uki", "usr"), self.boot),
+            self._job("disk", ("usr", "boot"), self.disk),
+            self._job("packed", ("disk",), self.packed),
+        ]
+
+    def _release_jobs(self) -> list[Job]:
+        deltas = [
+            self._job(f"delta:{version}", ("usr", "boot"), lambda done, old=old: Delta(self.slot(done), old))
+            for version, old in self.old.items()
+        ]
+        return [
+            self._job("whole", ("usr", "boot"), lambda done: Whole(self.slot(done))),
+            *deltas,
+            self._job("update", ("usr", "boot", "whole", *(job.name for job in deltas)), self.update),
+            self._job("inventory", ("tree", "usr", "initrd", "uki"), self.inventory),
+            self._job("sbom", ("tree",), self.sbom),
+        ]
+
+    def _platform_jobs(self, platforms: Sequence[Platform]) -> list[Job]:
+        return [
+            Job(
+                f"image:{one.name}",
+                ("image", one.name),
+                ("disk", "packed") if one.packs else ("disk",),
+                lambda done, one=one: self.platform_image(one, done),  # type: ignore[misc]
+                # those with the most files first, so that none of them is what all wait for in the end
+                priority=len(one.outputs),
+            )
+            for one in platforms
+        ]
+
+    def digest_jobs(self, folders: Sequence[str]) -> list[Job]:
+        """A job for each of the jobs in `folders` that hashes what is delivered of it."""
+        return [
+            Job(
+                f"digests:{name}",
+                ("digests", name),
+                (name,),
+                lambda done, name=name: Digests(done[name].artifact),  # type: ignore[misc]
+            )
+            for name in folders
+        ]
+
+    def _job(self, name: str, needs: tuple[str, ...], make: object) -> Job:
+        assert callable(make)
+        return Job(name, (name.partition(":")[0], self.id), needs, make, priority=100)
+
+
+def delivered(platforms: Sequence[Platform]) -> dict[str, str]:
+    """The folders of OUT/VERSION and the jobs whose artifacts they are; "" is beside the folders."""
+    folders = {one.name: f"image:{one.name}" for one in platforms}
+    return {**folders, BOOT: "boot", "update": "update", "sbom": "sbom", "": "inventory"}
+
+
+def _old(one: Earlier, session: Session) -> Old:
+    parts = one.index.parts.items()
+    files = {f"{name}.zst": one.place / part.whole.name for name, part in parts}
+    return Old(
+        version=one.index.version,
+        root_hash=one.index.root_hash,
+        files=ingest_files(session.store, "release", files),
+        parts={name: (part.size, part.sha256) for name, part in one.index.parts.items()},
+    )
+
+
+def _accounts(manifest: Manifest) -> tuple[File, ...]:
+    """The manifest's users, groups and locale as the files in which systemd wants them."""
+    lines = [f"g {group.name} {group.id}\n" for group in manifest.groups]
+    for user in manifest.users:
+        lines.append(f'u {user.name} {user.id} "{user.name}" {user.home} {user.shell}\n')
+        lines += [f"m {user.name} {group}\n" for group in user.groups]
+    files = []
+    if lines:
+        files.append(File("usr/lib/sysusers.d/90-manifest.conf", 0o644, "".join(lines)))
+    if manifest.locales:
+        files.append(File("etc/locale.conf", 0o644, f"LANG={manifest.locales[0]}\n"))
+    return tuple(files)

@@ -1,0 +1,104 @@
+"""UKI: the stages that make the unified kernel image and put signatures into what boots."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from builder.build.tree import REPORT, SIDE, TREE
+from builder.errors import Code, ColvertError
+from builder.pipeline.artifact import Artifact, Part
+from builder.pipeline.stage import Stage, Work
+from builder.signing import authenticode
+from builder.signing.boot_signatures import BootSignatures
+from builder.tools.uki import LOADER, STUB, UkiParts, make_uki
+from builder.tools.verity import signature_partition
+from builder.updates.contents import LOADER as LOADER_FILE
+from builder.updates.contents import ROOT_HASH, ROOT_HASH_SIGNATURE, VERITY_SIGNATURE
+
+UKI = "uki.efi"
+
+
+@dataclass(frozen=True)
+class Uki(Stage):
+    """out/uki.efi: unsigned; it names its /usr by the root hash."""
+
+    name: ClassVar[str] = "uki"
+
+    tree: Artifact
+    initrd: Part
+    root_hash: str
+    # words of the kernel's command line beside usrhash=
+    command_line: tuple[str, ...]
+    id: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.id} {self.version}"
+
+    def run(self, work: Work) -> None:
+        tree = work.path(self.tree)
+        release = json.loads((tree / REPORT).read_text())["kernel"]
+        if release is None:
+            raise ColvertError(
+                Code.IMAGE_INVALID,
+                "the image has no kernel",
+                hint="name one under `kernel: package:` in the manifest",
+            )
+        parts = UkiParts(
+            kernel=tree / SIDE / "usr/lib/modules" / release / "vmlinuz",
+            initrd=work.path(self.initrd),
+            cmdline=" ".join((f"usrhash={self.root_hash}", *self.command_line)),
+            os_release=tree / TREE / "usr/lib/os-release",
+            uname=release,
+            stub=tree / SIDE / STUB,
+        )
+        make_uki(parts, work.out / UKI, sdk_root=work.sdk.root)
+
+
+@dataclass(frozen=True)
+class Boot(Stage):
+    """UKI, boot loader and root hash, with the signatures that are there."""
+
+    name: ClassVar[str] = "boot"
+
+    tree: Part
+    uki: Part
+    root_hash: str
+    id: str
+    version: str
+    signatures: BootSignatures
+
+    @property
+    def label(self) -> str:
+        return f"{self.id} {self.version}"
+
+    def run(self, work: Work) -> None:
+        own = self.signatures
+        _sign_program(work.path(self.uki), work.out / uki_name(self.id, self.version), own.uki)
+        _sign_program(work.path(self.tree) / LOADER, work.out / LOADER_FILE, own.loader)
+        (work.out / ROOT_HASH).write_text(self.root_hash)
+        if own.root_hash is not None:
+            (work.out / ROOT_HASH_SIGNATURE).write_bytes(own.root_hash)
+            content = signature_partition(self.root_hash, own.certificate, own.root_hash)
+            (work.out / VERITY_SIGNATURE).write_bytes(content)
+        for path in work.out.iterdir():
+            path.chmod(0o644)
+
+
+def uki_name(id: str, version: str) -> str:
+    """The file name of a version's UKI, without its boot counter."""
+    return f"{id}_{version}.efi"
+
+
+def _sign_program(source: Path, target: Path, signatures: tuple[bytes, ...]) -> None:
+    """The program with its signatures; without any, as it is."""
+    if signatures:
+        program = authenticode.parse_pe(source.read_bytes())
+        target.write_bytes(authenticode.attach(program, signatures))
+    else:
+        shutil.copyfile(source, target)

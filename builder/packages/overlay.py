@@ -1,0 +1,53 @@
+"""Overlay: an ebuild repository of the manifest, and the copy of it that the store has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.packages.portage.config import Configuration, Repository
+from builder.pipeline.artifact import Artifact
+from builder.pipeline.ingest import ingest_tree
+from builder.pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An ebuild repository: its name, where the user has it, and the overlays whose eclasses it inherits."""
+
+    name: str
+    path: Path
+    masters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What of the manifest reaches Portage; later overlays win."""
+
+    overlays: tuple[Overlay, ...]
+    profile: str
+    use: Mapping[str, Sequence[str]]
+
+    @property
+    def configuration(self) -> Configuration:
+        """The settings without places of this machine."""
+        repositories = tuple(Repository(item.name, item.masters) for item in self.overlays)
+        return Configuration(repositories, self.profile, {k: tuple(v) for k, v in self.use.items()})
+
+    def ingest(self, store: Store) -> dict[str, Artifact]:
+        """The overlays' copies in the store, by name."""
+        return {item.name: ingest_tree(store, f"overlay:{item.name}", item.path) for item in self.overlays}
+
+
+def read_overlay(path: Path) -> Overlay:
+    """An overlay as its profiles/repo_name and metadata/layout.conf describe it (portage(5)).
+
+    Raises FileNotFoundError where it has no name, and so is none.
+    """
+    layout = path / "metadata" / "layout.conf"
+    rows = [line.partition("=") for line in layout.read_text().splitlines()] if layout.is_file() else []
+    said = {name.strip(): value.split() for name, sign, value in rows if sign}
+    return Overlay(
+        (path / "profiles" / "repo_name").read_text().strip(), path, tuple(said.get("masters", ()))
+    )

@@ -1,0 +1,101 @@
+"""Foresee: what a build would do with each job and why, from the store's records of earlier builds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from builder.pipeline.executor import Executor
+from builder.pipeline.scheduler import Job, order
+from builder.pipeline.store import Entry, Record
+
+DEPENDENCY = re.compile(r"dependencies\.|tree$|usr|verity$|boot$|disk$|packed$|initrd$|uki")
+
+
+class Why(StrEnum):
+    """Why a job is, or is not, to be run."""
+
+    STORED = "in store"
+    NEW = "new"
+    CHANGED = "changed"
+    DEPENDENCY = "dependency changed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job's fate; `key` is empty while something that it needs has yet to be made."""
+
+    job: Job
+    why: Why
+    cause: str
+    key: str
+    seconds: float
+    inputs: Mapping[str, str]
+    before: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One input that differs from the last build; an empty side means it was not there."""
+
+    name: str
+    before: str
+    after: str
+
+
+def foresee(executor: Executor, jobs: Iterable[Job]) -> list[Row]:
+    """What a build would do with each job, in the order in which it would."""
+    named = {job.name: job for job in jobs}
+    before = _last_records(executor, named.values())
+    made: dict[str, Entry] = {}
+    rows: list[Row] = []
+    sorter = order(named.values())
+    while sorter.is_active():
+        for name in sorted(sorter.get_ready()):
+            rows.append(_row(executor, named[name], made, before.get(name)))
+            sorter.done(name)
+    return rows
+
+
+def _row(executor: Executor, job: Job, made: dict[str, Entry], old: Record | None) -> Row:
+    spent, earlier = (old.seconds, old.inputs) if old else (0.0, {})
+    missing = [name for name in job.needs if name not in made]
+    if missing:
+        why = Why.DEPENDENCY if old else Why.NEW
+        return Row(job, why, ", ".join(missing[:3]) if old else "", "", spent, {}, earlier)
+    stage = job.make(made)
+    key, inputs = executor.key(stage), executor.inputs(stage)
+    entry = executor.store.find(key)
+    if entry is not None:
+        made[job.name] = entry
+        return Row(job, Why.STORED, "", key, spent, inputs, inputs)
+    if old is None:
+        return Row(job, Why.NEW, "", key, spent, inputs, {})
+    names = [change.name for change in compare(earlier, inputs)]
+    why = Why.DEPENDENCY if names and all(DEPENDENCY.match(name) for name in names) else Why.CHANGED
+    return Row(job, why, ", ".join(names[:4]), key, spent, inputs, earlier)
+
+
+def _last_records(executor: Executor, jobs: Iterable[Job]) -> dict[str, Record]:
+    """The newest record of each job's subject, whatever its version was, by the job's name."""
+    newest: dict[tuple[str, str], Record] = {}
+    for entry in executor.store.entries():
+        record = entry.record
+        key = (record.stage, subject(record.label))
+        if key not in newest or record.created > newest[key].created:
+            newest[key] = record
+    return {job.name: newest[job.about] for job in jobs if job.about in newest}
+
+
+def subject(label: str) -> str:
+    """What a label is about, without its version: sys-libs/zlib-1.3.1 -> sys-libs/zlib."""
+    return re.sub(r"(-\d\S*| .*)$", "", label)
+
+
+def compare(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    """The inputs that differ, by name."""
+    names = sorted(set(before) | set(after))
+    changes = [Change(name, before.get(name, ""), after.get(name, "")) for name in names]
+    return [change for change in changes if change.before != change.after]

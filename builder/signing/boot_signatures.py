@@ -1,0 +1,19 @@
+"""Boot signatures: what the signing step gives back for the programs that boot and the root hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BootSignatures:
+    """PKCS#7 structures (DER) for the UKI, the boot loader and the root hash; a build has none."""
+
+    uki: tuple[bytes, ...] = ()
+    loader: tuple[bytes, ...] = ()
+    root_hash: bytes | None = None
+    certificate: str = ""
+    """SHA-256 of the certificate of the root hash, in hexadecimal."""
+
+
+UNSIGNED = BootSignatures()
