@@ -161,12 +161,11 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _data(tree: ast.Module) -> list[str]:
-    """The literal strings of a module-level `DATA = (...)`."""
+    """The literal strings of a module-level `DATA = (...)`, a tuple."""
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(target, ast.Name) and target.id == "DATA" for target in targets):
-            assert isinstance(node, ast.Assign)
-            return [str(name) for name in ast.literal_eval(node.value)]
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            if any(isinstance(target, ast.Name) and target.id == "DATA" for target in node.targets):
+                return [str(name) for name in ast.literal_eval(node.value)]
     return []
 
 
