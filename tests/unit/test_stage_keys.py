@@ -38,7 +38,7 @@ from builder.packages.package import Dependency, Package
 from builder.packages.plan import Resolve
 from builder.packages.portage.config import Configuration, Repository
 from builder.pipeline.artifact import Artifact, Part
-from builder.pipeline.code import PROJECT, REPORTING, CodeDigests
+from builder.pipeline.code import PROJECT, REPORTING, CodeDigests, Facts
 from builder.pipeline.stage import Stage, fields, key
 from builder.platforms import PLATFORMS
 from builder.signing.boot_signatures import BootSignatures
@@ -230,6 +230,8 @@ def test_a_place_of_this_machine_is_no_field() -> None:
         fields(dataclasses.replace(SAMPLES[3], id=Path("/etc")))  # type: ignore[arg-type]
 
 
+KNOWN: dict[str, Facts] = {}
+
 # --- code -------------------------------------------------------------------------
 
 
@@ -243,7 +245,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def code_of(project: Path, stage: Stage) -> str:
     """The digest of a stage's code as a new process finds it; what a text says does not change."""
-    return CodeDigests(project, project / "code.json").of(*stage.modules)
+    return CodeDigests(project, _known=KNOWN).of(*stage.modules)
 
 
 def edited(path: Path, old: bytes, new: bytes) -> Iterator[None]:
