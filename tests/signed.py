@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKC
 from builder.formats.gpt import MIB, Contents, Sizes
 from builder.machine.files import Host
 from builder.machine.qemu import Firmware
-from builder.machine.variables import empty_variables, enrolled
+from builder.machine.variables import enroll
 from builder.signing.project_keys import ProjectKeys
 from builder.tools.esp import BootFiles, make_fat
 from builder.tools.oem import make_oem
@@ -72,8 +72,7 @@ def sign_root_hash(root_hash: str, keys: ProjectKeys, name: str) -> bytes:
 
 def firmware(host: Host, keys: ProjectKeys, out: Path) -> Firmware:
     """A firmware with the keys enrolled."""
-    out.write_bytes(enrolled(empty_variables(host.sdk), keys.variables()))
-    return Firmware.secure(out)
+    return Firmware.secure(enroll(host.sdk, keys.variables(), out))
 
 
 def loader_of(release: Release) -> Path:

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from builder.assembly.root import COMPAT, INNER, Root
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.cpio import Member, write_cpio
-from builder.formats.elf import read_elf
+from builder.formats.elf import is_elf, read_elf
 from builder.pipeline.key import walk
 from builder.tools.workspace import bench
 
@@ -83,6 +83,13 @@ class _Collector:
 
     def _libraries(self, name: str, path: Path, where: Location | None) -> None:
         elf = read_elf(path)
+        if elf is None and is_elf(path):
+            raise ColvertError(
+                Code.IMAGE_INVALID,
+                f"/{name} is an ELF file that cannot be read (damaged, or not for 64 bits)",
+                where=where,
+                hint="build the package that it belongs to for the image's architecture",
+            )
         if elf is None:
             return
         if elf.interpreter:

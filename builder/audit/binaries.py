@@ -12,12 +12,11 @@ from builder.assembly.tree import ETC
 from builder.audit.files import Tree
 from builder.audit.findings import Found
 from builder.audit.policy import Check, Flag
-from builder.formats.elf import Elf, read_elf
-from builder.formats.hardening import Hardening, Lack, read_hardening
+from builder.formats.elf import Elf, Headers, is_elf, parse_elf, read_with
+from builder.formats.hardening import Hardening, Lack, parse_hardening
 from builder.pipeline.key import walk
 from builder.sandbox.run import Bind, Sandbox, run
 
-MAGIC = b"\x7fELF"
 DEBUG = "usr/lib/debug"
 LIBRARIES = "usr/lib"
 # what begins every option that sets the same thing, in both directions
@@ -60,10 +59,9 @@ class Binaries:
         for name, entry in walk(self.tree.path):
             if entry.is_file(follow_symlinks=False):
                 path = Path(entry.path)
-                with path.open("rb") as stream:
-                    if stream.read(4) != MAGIC:
-                        continue
-                found.append(Binary(name, read_elf(path), read_hardening(path)))
+                if is_elf(path):
+                    elf, hardening = read_with(path, _parse) or (None, None)
+                    found.append(Binary(name, elf, hardening))
         return tuple(found)
 
     def check_hardening(self) -> Iterator[Found]:
@@ -102,7 +100,10 @@ class Binaries:
                     what = f"needs {soname}, which is not there"
                     yield Found(Check.LIBRARIES, binary.name, soname, what, owner)
             for item in binary.elf.dlopen:
-                if item.priority != "suggested" and not any(self._there(one, places) for one in item.names):
+                if not item.names:
+                    what = "has a malformed note about the libraries that it opens (dlopen)"
+                    yield Found(Check.LIBRARIES, binary.name, "", what, owner)
+                elif item.priority != "suggested" and not any(self._there(one, places) for one in item.names):
                     what = f"opens {' or '.join(item.names)} ({item.priority}), which is not there"
                     yield Found(Check.LIBRARIES, binary.name, item.names[0], what, owner)
 
@@ -127,6 +128,10 @@ class Binaries:
             if binary.hardening and binary.hardening.dynamic and binary.hardening.build_id not in kept:
                 what = "its package keeps no debug symbols of it"
                 yield Found(Check.SYMBOLS, binary.name, "", what, self.tree.owner(binary.name))
+
+
+def _parse(headers: Headers) -> tuple[Elf, Hardening | None]:
+    return parse_elf(headers), parse_hardening(headers)
 
 
 def _expand(folder: str, name: str) -> str:

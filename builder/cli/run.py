@@ -15,7 +15,7 @@ from builder.errors import Code, ColvertError
 from builder.machine.files import Host
 from builder.machine.qemu import Forward
 from builder.machine.session import RunOptions, run_image
-from builder.machine.variables import empty_variables, enrolled
+from builder.machine.variables import enroll
 from builder.pipeline.events import Events
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import ensure_sdk
@@ -46,8 +46,7 @@ def firmware_variables(host: Host, keys: Path | None, *, wanted: bool) -> Iterat
     project = ProjectKeys(keys) if keys else development_keys(host.checkout_state, utc_now())
     with TemporaryDirectory(prefix="colvert-firmware-") as place:
         path = Path(place, "vars.fd")
-        path.write_bytes(enrolled(empty_variables(host.sdk), project.variables()))
-        yield path
+        yield enroll(host.sdk, project.variables(), path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

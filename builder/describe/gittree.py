@@ -1,4 +1,4 @@
-"""Release: a directory's id as a git tree, so that anybody with the repository can compare it.
+"""The id that git gives a directory, so that it can be compared with a commit of the repository.
 
 What `git write-tree` says of the directory with everything in it added: `git rev-parse
 COMMIT:overlays/colvert` names the same tree where nothing differs from the commit.
@@ -36,11 +36,13 @@ def _tree(directory: str) -> bytes | None:
 
 
 def _entry(entry: os.DirEntry[str]) -> tuple[bytes, bytes] | None:
-    """Mode and id of one member; none of an empty directory."""
+    """Mode and id of one member; none of an empty directory, a pipe or a socket."""
     if entry.is_symlink():
         return b"120000", _hash(b"blob", os.fsencode(os.readlink(entry.path)))
     if entry.is_dir(follow_symlinks=False):
         identity = _tree(entry.path)
         return (b"40000", identity) if identity is not None else None
+    if not entry.is_file(follow_symlinks=False):
+        return None
     executable = entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR
     return b"100755" if executable else b"100644", _hash(b"blob", Path(entry.path).read_bytes())

@@ -1,4 +1,4 @@
-"""Release: PKCS#7 SignedData (RFC 2315) around signatures that were made elsewhere.
+"""PKCS#7 SignedData (RFC 2315) around signatures that were made elsewhere.
 
 Only SHA-256 with RSA: what UEFI firmware and the kernel's keyrings take. There are no times in
 it, so one key and one content have one signature.
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from asn1crypto import core
+from asn1crypto import cms, core, x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -20,82 +20,9 @@ from cryptography.x509 import Certificate
 
 from builder.errors import Code, ColvertError
 
-SIGNED_DATA = "1.2.840.113549.1.7.2"
 DATA = "1.2.840.113549.1.7.1"
-CONTENT_TYPE = "1.2.840.113549.1.9.3"
-MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
-SHA_256 = "2.16.840.1.101.3.4.2.1"
-RSA = "1.2.840.113549.1.1.1"
-RSA_SHA_256 = "1.2.840.113549.1.1.11"
+SHA_256 = {"algorithm": "sha256"}
 SET = b"\x31"
-
-
-class _Algorithm(core.Sequence):
-    _fields = [("algorithm", core.ObjectIdentifier), ("parameters", core.Any, {"optional": True})]
-
-
-class _Inner(core.Sequence):
-    # SpcIndirectDataContent, the only content that is ever inside
-    _fields = [("data", core.Any), ("digest", core.Any)]
-
-
-class _Content(core.Sequence):
-    _fields = [("type", core.ObjectIdentifier), ("value", _Inner, {"explicit": 0, "optional": True})]
-
-
-class _Issuer(core.Sequence):
-    _fields = [("issuer", core.Any), ("serial", core.Integer)]
-
-
-class _Values(core.SetOf):
-    _child_spec = core.Any
-
-
-class _Attribute(core.Sequence):
-    _fields = [("type", core.ObjectIdentifier), ("values", _Values)]
-
-
-class _Attributes(core.SetOf):
-    _child_spec = _Attribute
-
-
-class _SignerInfo(core.Sequence):
-    _fields = [
-        ("version", core.Integer),
-        ("sid", _Issuer),
-        ("digest_algorithm", _Algorithm),
-        ("signed", _Attributes, {"implicit": 0, "optional": True}),
-        ("signature_algorithm", _Algorithm),
-        ("signature", core.OctetString),
-        ("unsigned", _Attributes, {"implicit": 1, "optional": True}),
-    ]
-
-
-class _Algorithms(core.SetOf):
-    _child_spec = _Algorithm
-
-
-class _Certificates(core.SetOf):
-    _child_spec = core.Any
-
-
-class _SignerInfos(core.SetOf):
-    _child_spec = _SignerInfo
-
-
-class _SignedData(core.Sequence):
-    _fields = [
-        ("version", core.Integer),
-        ("digest_algorithms", _Algorithms),
-        ("content", _Content),
-        ("certificates", _Certificates, {"implicit": 0, "optional": True}),
-        ("crls", _Certificates, {"implicit": 1, "optional": True}),
-        ("signer_infos", _SignerInfos),
-    ]
-
-
-class _ContentInfo(core.Sequence):
-    _fields = [("type", core.ObjectIdentifier), ("content", _SignedData, {"explicit": 0})]
 
 
 @dataclass(frozen=True)
@@ -113,7 +40,7 @@ def sign_content(content: Content, certificate: Certificate, sign: Callable[[byt
 
 
 def _whole(content: Content, certificate: Certificate, signature: bytes) -> bytes:
-    der = core.Any.load(certificate.public_bytes(Encoding.DER))
+    der = x509.Certificate.load(certificate.public_bytes(Encoding.DER))
     return _assemble(content, [der], [_info(certificate, _attributes(content), signature)])
 
 
@@ -138,7 +65,8 @@ def signers(data: bytes, content: Content, known: Iterable[Certificate]) -> list
     by_name = {_name(one): one for one in known if one.public_bytes(Encoding.DER) in inside}
     found, parts = [], []
     for info in loaded["signer_infos"]:
-        certificate = by_name.get((info["sid"]["issuer"].dump(), info["sid"]["serial"].native))
+        signer = info["sid"].chosen
+        certificate = by_name.get((signer["issuer"].dump(), signer["serial_number"].native))
         if certificate is None:
             return []
         signature = info["signature"].native
@@ -171,68 +99,63 @@ def _message(content: Content) -> bytes:
     return content.data if attributes is None else SET + bytes(attributes.dump()[1:])
 
 
-def _attributes(content: Content) -> _Attributes | None:
+def _attributes(content: Content) -> cms.CMSAttributes | None:
     """What is signed in the content's place where it is inside; detached, the content itself is."""
     if content.inner is None:
         return None
-    digest = core.OctetString(hashlib.sha256(content.data).digest())
-    return _Attributes(
+    digest = hashlib.sha256(content.data).digest()
+    return cms.CMSAttributes(
         [
-            _Attribute({"type": CONTENT_TYPE, "values": _Values([core.ObjectIdentifier(content.type)])}),
-            _Attribute({"type": MESSAGE_DIGEST, "values": _Values([digest])}),
+            {"type": "content_type", "values": [content.type]},
+            {"type": "message_digest", "values": [digest]},
         ]
     )
 
 
-def _algorithm(name: str) -> _Algorithm:
-    return _Algorithm({"algorithm": name, "parameters": core.Null()})
-
-
-def _info(certificate: Certificate, attributes: _Attributes | None, signature: bytes) -> _SignerInfo:
+def _info(certificate: Certificate, attributes: cms.CMSAttributes | None, signature: bytes) -> cms.SignerInfo:
+    issuer = x509.Name.load(certificate.issuer.public_bytes())
+    name = {"issuer": issuer, "serial_number": certificate.serial_number}
     fields = {
-        "version": 1,
-        "sid": {
-            "issuer": core.Any.load(certificate.issuer.public_bytes()),
-            "serial": certificate.serial_number,
-        },
-        "digest_algorithm": _algorithm(SHA_256),
-        "signature_algorithm": _algorithm(RSA),
+        "version": "v1",
+        "sid": cms.SignerIdentifier("issuer_and_serial_number", name),
+        "digest_algorithm": SHA_256,
+        "signature_algorithm": {"algorithm": "rsassa_pkcs1v15"},
         "signature": signature,
     }
     if attributes is not None:
-        fields["signed"] = attributes
-    return _SignerInfo(fields)
+        fields["signed_attrs"] = attributes
+    return cms.SignerInfo(fields)
 
 
-def _assemble(content: Content, certificates: Sequence[core.Any], infos: Sequence[_SignerInfo]) -> bytes:
-    inner: dict[str, object] = {"type": content.type}
+def _assemble(
+    content: Content, certificates: Sequence[cms.CertificateChoices], infos: Sequence[cms.SignerInfo]
+) -> bytes:
+    inner = {"content_type": content.type}
     if content.inner is not None:
-        inner["value"] = _Inner.load(content.inner)
-    data = _SignedData(
-        {
-            "version": 1,
-            "digest_algorithms": _Algorithms([_algorithm(SHA_256)]),
-            "content": inner,
-            "certificates": _Certificates(list(certificates)),
-            "signer_infos": _SignerInfos(list(infos)),
-        }
-    )
-    made: bytes = _ContentInfo({"type": SIGNED_DATA, "content": data}).dump()
+        # the library tags what it has a type for, and Authenticode's content has none
+        inner["content"] = core.Sequence.load(content.inner).retag({"explicit": 0})
+    data = {
+        "version": "v1",
+        "digest_algorithms": [SHA_256],
+        "encap_content_info": inner,
+        "certificates": certificates,
+        "signer_infos": infos,
+    }
+    made: bytes = cms.ContentInfo({"content_type": "signed_data", "content": data}).dump()
     return made
 
 
-def _load(data: bytes) -> _SignedData:
+def _load(data: bytes) -> cms.SignedData:
     """All of a message, read once: what is lazy in the library is read here, in one place that fails."""
     try:
-        loaded = _ContentInfo.load(data, strict=True)
-        if loaded["type"].dotted != SIGNED_DATA:
+        loaded = cms.ContentInfo.load(data, strict=True)
+        if loaded["content_type"].native != "signed_data":
             raise _wrong("it is no SignedData")
-        inner: _SignedData = loaded["content"]
+        inner: cms.SignedData = loaded["content"]
         for info in inner["signer_infos"]:
-            _ = info["sid"]["serial"].native, info["signature"].native, info["signed"].native
-            _ = info["digest_algorithm"]["algorithm"].dotted
+            signer = info["sid"].chosen
+            _ = signer["issuer"].dump(), signer["serial_number"].native, info["signature"].native
         _ = [one.dump() for one in inner["certificates"]]
-        _ = inner["content"]["type"].dotted, inner["content"]["value"].dump()
         return inner
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError) as error:
         raise _wrong(f"it is not well formed ({error})") from error

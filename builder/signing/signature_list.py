@@ -1,4 +1,4 @@
-"""Formats: UEFI signature lists, and the signed variables (.auth) with which firmware takes them.
+"""UEFI signature lists, and the signed variables (.auth) with which firmware takes them.
 
 UEFI Specification 2.10, 8.2.2 (EFI_VARIABLE_AUTHENTICATION_2) and 32.4.1 (EFI_SIGNATURE_LIST).
 """
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from asn1crypto import cms
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -85,7 +86,7 @@ def authenticated(
     what = b"".join(
         (name.encode("utf-16-le"), VENDORS[name].bytes_le, struct.pack("<I", ATTRIBUTES), stamp, content)
     )
-    signed = _inner(
+    message = (
         PKCS7SignatureBuilder()
         .set_data(what)
         .add_signer(certificate, key, SHA256())
@@ -94,6 +95,8 @@ def authenticated(
             [PKCS7Options.DetachedSignature, PKCS7Options.Binary, PKCS7Options.NoAttributes],
         )
     )
+    # UEFI wants the SignedData without the ContentInfo around it
+    signed: bytes = cms.ContentInfo.load(message)["content"].untag().dump()
     length = struct.calcsize("<IHH16s") + len(signed)
     head = struct.pack("<IHH16s", length, _CERT_REVISION, _CERT_TYPE_GUID, PKCS7.bytes_le)
     return stamp + head + signed + content
@@ -111,20 +114,3 @@ def efi_time(when: datetime) -> bytes:
     """EFI_TIME in UTC; of a signed variable all but date and time is zero."""
     utc = when.astimezone(UTC)
     return struct.pack("<H5B9x", utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second)
-
-
-def _inner(content_info: bytes) -> bytes:
-    """The SignedData of a PKCS#7 ContentInfo: UEFI wants it without the wrapping."""
-    _, place = _element(content_info, 0)  # SEQUENCE { contentType, [0] { SignedData } }
-    after_type, _ = _element(content_info, place)
-    _, inner = _element(content_info, after_type)
-    return content_info[inner:]
-
-
-def _element(der: bytes, place: int) -> tuple[int, int]:
-    """Where a DER element ends, and where its content begins."""
-    short, begin = der[place + 1], place + 2
-    if short < 0x80:
-        return begin + short, begin
-    begin += short & 0x7F
-    return begin + int.from_bytes(der[place + 2 : begin], "big"), begin

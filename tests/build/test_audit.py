@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from elftools.elf.enums import ENUM_P_TYPE_BASE
 
 from builder.audit.files import Tree
 from builder.audit.policy import Check
@@ -16,7 +17,6 @@ from builder.build.audit import Audited, audit, audit_tree, policy_of
 from builder.build.session import Session
 from builder.build.tree import Trees
 from builder.cli.main import cli
-from builder.formats.hardening import PT_GNU_STACK
 from builder.pipeline.key import walk
 from builder.pipeline.store import Entry
 from builder.sandbox.sdk import Sdk
@@ -78,7 +78,7 @@ def spoilt(session: Session, audited: Audited, place: Path) -> Iterator[Tree]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(made / "tree" / name, root / name)
     whole = bytearray((root / SPOILT).read_bytes())
-    at = whole.index(PT_GNU_STACK.to_bytes(4, "little"))
+    at = whole.index(ENUM_P_TYPE_BASE["PT_GNU_STACK"].to_bytes(4, "little"))
     whole[at + 4] |= 1
     (root / SPOILT).write_bytes(whole)
     (root / SPOILT).chmod(0o4755)

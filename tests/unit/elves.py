@@ -58,7 +58,8 @@ def hardened(
     notes = _note(b"GNU\0", 5, struct.pack("<IIII", 0xC0000002, 4, cet, 0)) if cet else b""
     notes += _note(b"GNU\0", 3, BUILD_ID)
     if dlopen is not None:
-        notes += _note(b"FDO\0", DLOPEN_NOTE, json.dumps(dlopen).encode() + b"\0")
+        text = dlopen if isinstance(dlopen, bytes) else json.dumps(dlopen).encode()
+        notes += _note(b"FDO\0", DLOPEN_NOTE, text + b"\0")
     more = [(RELRO, 4, "dynamic")] if relro else []
     more += [(STACK, stack, "")] if stack is not None else []
     parts = {"strings": strings.data, "symbols": symbols, "notes": notes}

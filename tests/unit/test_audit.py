@@ -155,6 +155,8 @@ def test_libraries_that_are_not_found(tmp_path: Path) -> None:
         "usr/bin/b": hardened(needed=["libhidden.so.1"]),
         "usr/bin/c": hardened(needed=["libhidden.so.1"], run_path="$ORIGIN/../lib/own"),
         "usr/bin/d": hardened(needed=["libconf.so.1"]),
+        "usr/bin/e": hardened(dlopen=[{"soname": ["libgone.so.2", "libgone.so.1"]}]),
+        "usr/bin/f": hardened(dlopen=[{"priority": "required"}]),
         "usr/lib/libin.so.1": hardened(),
         "usr/lib/own/libhidden.so.1": hardened(),
         "usr/lib/conf/libconf.so.1": hardened(),
@@ -164,6 +166,8 @@ def test_libraries_that_are_not_found(tmp_path: Path) -> None:
         ("libraries", "usr/bin/a", "/lib64/gone.so.2"),
         ("libraries", "usr/bin/a", "libgone.so.1"),
         ("libraries", "usr/bin/b", "libhidden.so.1"),
+        ("libraries", "usr/bin/e", "libgone.so.2"),
+        ("libraries", "usr/bin/f", ""),
     ]
 
 

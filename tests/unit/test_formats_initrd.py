@@ -104,6 +104,18 @@ def test_a_library_that_is_missing_names_who_needs_it(tmp_path: Path) -> None:
     assert "usr/lib/liba.so.1.5" in caught.value.what
 
 
+def test_a_damaged_program_is_not_taken_without_its_libraries(tmp_path: Path) -> None:
+    base = tree(tmp_path)
+    (base / "usr/lib/liba.so.1.5").write_bytes(hardened(needed=["libb.so.1"])[:300])
+    (tmp_path / "side" / LIST).parent.mkdir(parents=True)
+    (tmp_path / "side" / LIST).write_text("file usr/bin/tool\n")
+    with pytest.raises(ColvertError) as caught:
+        collect(base, tmp_path / "side")
+    assert caught.value.code is Code.IMAGE_INVALID
+    assert caught.value.where == Location(f"/{LIST}", 1)
+    assert "usr/lib/liba.so.1.5" in caught.value.what
+
+
 def test_an_archive_for_each_large_file_and_the_release_last(tmp_path: Path) -> None:
     base = tree(tmp_path)
     for name in ("usr/share/d/x", "usr/lib/systemd/libb.so.1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -39,7 +40,7 @@ from tests.unit.signing import Project, hash_tree, make, private, program, write
 ALLOWED = {"asn1crypto", "cryptography", "click", "pydantic", "yaml"}
 # what those bring themselves
 THEIRS = {"pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "cffi"}
-ROOMS = {"cli", "errors", "manifest", "pipeline", "release"}
+ROOMS = {"cli", "errors", "manifest", "pipeline", "signing", "updates"}
 
 
 @pytest.fixture
@@ -112,6 +113,20 @@ def test_no_bit_of_a_signature_is_free(keys: Path) -> None:
     for size in range(0, len(whole), 5):
         with pytest.raises(ColvertError):
             signers(whole[:size], content, [verity])
+
+
+@pytest.mark.parametrize(
+    ("content", "digest"),
+    [
+        (root_hash("ab" * 32), "82231ac10926cb205a0824c5747b01484080d2f818cd0df8b293226aab5383bd"),
+        (authenticode.content("ab" * 32), "b70b89bed3d0a3a3ad1bd7cc900678e15076ab3b96092f8163047195aed9a2c3"),
+    ],
+)
+def test_one_key_and_one_content_have_one_signature(content: Content, digest: str) -> None:
+    """The bytes are a promise: a release that is signed again is the same release."""
+    certificate = read_certificate(Path(__file__).parent / "golden/signer.crt")
+    made = sign_content(content, certificate, lambda message: hashlib.sha512(message).digest() * 4)
+    assert digest_bytes(made) == digest
 
 
 def forged(data: bytes, how: str, other: bytes) -> bytes:
