@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from builder.errors import Code, ColvertError, Location, raise_all
+from builder.manifest.addresses import public, public_text
 
 Loc = tuple[int | str, ...]
 MAX_SHOWN = 60
@@ -23,7 +24,8 @@ MAX_KNOWN = 500
 
 
 def quote(text: str) -> str:
-    """A name from a file, made safe and short for a message."""
+    """A name from a file, made safe and short for a message; an address in it loses its secrets."""
+    text = public_text(public(text))
     safe = text if text.isprintable() else ascii(text)[1:-1]
     return f"'{safe[:MAX_SHOWN]}…'" if len(safe) > MAX_SHOWN else f"'{safe}'"
 
