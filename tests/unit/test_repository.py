@@ -1,4 +1,4 @@
-"""Repositories describe themselves in files that anybody wrote: what they say is checked before it is used."""
+"""What repositories say of themselves, in files that anybody wrote, is checked before it is used."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def test_a_name(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "../../outside", "/etc/cron.d", "..", ".", "a/b", "-x", "a b", "a\n[other]\nlocation = /", "a]\nb", "ü",
-        "x-1", "x-1.2", "x-1a", "x-2_p3", "x-1-r4", "DEFAULT", "", "\n", "a\0b", "a\\b", "a:b", "a+b", "\x1b[2J",
+        "../../outside", "/etc/cron.d", "..", ".", "a/b", "-x", "a b", "a\n[other]\nlocation = /", "a]\nb",
+        "ü", "x-1", "x-1.2", "x-1a", "x-2_p3", "x-1-r4", "DEFAULT", "", "\n", "a\0b", "a\\b", "a:b", "a+b",
+        "\x1b[2J",
     ],
 )  # fmt: skip
 def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
