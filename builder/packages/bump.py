@@ -8,7 +8,6 @@ newer release; the overlay itself stays as it is.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
+from builder.manifest.addresses import public_error
 from builder.packages.fetch import DEBIAN, Fetcher, manifest_line
 from builder.packages.plan import Node
 from builder.packages.portage.config import Overlay
@@ -23,6 +23,7 @@ from builder.pipeline.key import digest_file, digest_tree, digest_value
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
 from builder.sandbox.home import Home
+from builder.sandbox.proxies import environment
 from builder.sandbox.run import Bind, hand_over, run
 from builder.sandbox.sdk import Sdk
 
@@ -134,8 +135,11 @@ def _ask_apt(place: Path, sdk: Sdk, packages: Sequence[str]) -> list[Source]:
         *("-o", "APT::Sandbox::User=root", "-o", "APT::Update::Error-Mode=any"),
     ]
     box = sdk.sandbox(Bind(place, "/run/apt", writable=True), network=True)
-    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-    run(["apt-get", *options, "--quiet", "update"], sandbox=box, env=proxies, code=Code.FETCH_FAILED)
+    update = ["apt-get", *options, "--quiet", "update"]
+    try:
+        run(update, sandbox=box, env=environment(), code=Code.FETCH_FAILED)
+    except ColvertError as error:
+        raise public_error(error) from error
     shown = run(["apt-cache", *options, "--only-source", "showsrc", *packages], sandbox=box)
     return [source for stanza in shown.stdout.split("\n\n") for source in read_stanza(stanza)]
 

@@ -8,8 +8,8 @@ size, BLAKE2B and SHA512 agree with the overlay's Manifest; nothing else ever ge
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,13 +21,17 @@ from urllib.parse import quote, urlsplit
 import urllib3
 
 from builder.errors import Code, ColvertError, Location, raise_all
+from builder.manifest.addresses import public
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.lock import held
+from builder.sandbox.proxies import SCHEMES, Client, proxy_for
 
 AT_ONCE = 6
 DEBIAN = "mirror://debian/"
 # what a mirror answers about a file that it does not have (any more)
 GONE = ("HTTP 404", "HTTP 410")
+# our own disk, and nothing that is wrong with the place that is copied from
+FULL = (errno.ENOSPC, errno.EDQUOT)
 CHUNK = 1 << 18
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
@@ -136,17 +140,15 @@ class Fetcher:
         self._verified: set[str] = set()
         # the names of sources that Debian's mirror once had and has no more
         self.gone: set[str] = set()
-        proxy = os.environ.get("http_proxy") or os.environ.get("HTTP_PROXY")
-        retries = urllib3.Retry(total=2, connect=1, backoff_factor=0.5)
-        self._http: urllib3.PoolManager = (
-            urllib3.ProxyManager(proxy, retries=retries) if proxy else urllib3.PoolManager(retries=retries)
-        )
+        self._http = Client(urllib3.Retry(total=2, connect=1, backoff_factor=0.5))
 
     def fetch_all(self, wanted: Iterable[Distfile]) -> None:
         """Fetch everything that is missing, several at once; all failures are told together."""
         todo = {item.name: item for item in wanted if not self.have(item)}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            raise_all([error for error in pool.map(self._try, todo.values()) if error is not None])
+            failed = [error for error in pool.map(self._try, todo.values()) if error is not None]
+        # what is wrong with the machine (its proxy) is not told once a file
+        raise_all(list({(error.code, error.what, error.where): error for error in failed}.values()))
 
     def path(self, wanted: Distfile) -> Path:
         return self.directory / wanted.name
@@ -179,7 +181,7 @@ class Fetcher:
             for uri in self.places(wanted):
                 answer = self._from(uri, part, wanted)
                 if answer:
-                    answers.append(f"{uri}: {answer}")
+                    answers.append(f"{public(uri)}: {answer}")
                     if uri.startswith(self.debian) and answer in GONE:
                         self.gone.add(wanted.name)
                     continue
@@ -190,7 +192,9 @@ class Fetcher:
                     self.gone.discard(wanted.name)
                     return self.path(wanted)
                 wrong = True
-                answers.append(f"{uri}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)")
+                answers.append(
+                    f"{public(uri)}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)"
+                )
                 part.unlink()
         if wrong:
             raise ColvertError(
@@ -218,7 +222,7 @@ class Fetcher:
             answer = self._from(uri, part, wanted)
             if part.exists() and part.stat().st_size and answer in ("", "truncated"):
                 return part
-            answers.append(f"{uri}: {answer}")
+            answers.append(f"{public(uri)}: {answer}")
         raise ColvertError(Code.FETCH_FAILED, f"no place has {name}", detail=answers)
 
     def places(self, wanted: Distfile) -> Iterator[str]:
@@ -244,10 +248,15 @@ class Fetcher:
             try:
                 shutil.copyfile(uri, part)
             except OSError as error:
+                if error.errno in FULL:
+                    raise
                 return error.strerror or str(error)
             return ""
-        host = urlsplit(uri).netloc
-        if urlsplit(uri).scheme not in ("http", "https"):
+        try:
+            scheme, host = urlsplit(uri)[:2]
+        except ValueError:
+            return "not an http address"
+        if scheme not in SCHEMES:
             return "not an http address"
         if host in self._dead:
             return "host did not answer before"
@@ -256,8 +265,11 @@ class Fetcher:
         except urllib3.exceptions.MaxRetryError as error:
             with self._mutex:
                 self._dead.add(host)
+            if isinstance(error.reason, urllib3.exceptions.ProxyError):
+                return f"the proxy {public(proxy_for(uri) or '')} does not answer"
             return f"host does not answer ({type(error.reason).__name__})"
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except urllib3.exceptions.HTTPError as error:
+            # an OSError is one of this machine, such as a full disk, and no answer of a server
             return f"broken off ({type(error).__name__})"
 
     def _download(self, uri: str, part: Path, wanted: Distfile) -> str:
