@@ -17,8 +17,10 @@ from pathlib import Path
 from builder.errors import Code, ColvertError
 from builder.manifest.addresses import public_error
 from builder.packages.fetch import DEBIAN, Fetcher, manifest_line
+from builder.packages.manifest_file import read_lines, renew
 from builder.packages.plan import Node
 from builder.packages.portage.config import Overlay
+from builder.pipeline.files import replace_file
 from builder.pipeline.key import digest_file, digest_tree, digest_value
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
@@ -202,8 +204,8 @@ def _pin(overlay: Path, bump: Bump, fetcher: Fetcher) -> None:
                 Code.WRONG_DIGEST, f"{bump.source.uri} is not the file that Debian's index vouches for"
             )
         manifest = (overlay / bump.ebuild).parent / "Manifest"
-        kept = [line for line in manifest.read_text().splitlines() if bump.distfile not in line.split()]
-        manifest.write_text("\n".join([*kept, manifest_line(name, path)]) + "\n")
+        fresh = {name: manifest_line(name, path)}
+        replace_file(manifest, renew(read_lines(manifest), fresh, gone=bump.distfile))
         path.chmod(0o644)
         path.replace(fetcher.directory / name)
     finally:

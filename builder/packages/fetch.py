@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,12 +23,15 @@ import urllib3
 
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.addresses import public
+from builder.packages.manifest_file import read_lines
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.lock import held
 from builder.sandbox.proxies import SCHEMES, Client, proxy_for
 
 AT_ONCE = 6
 DEBIAN = "mirror://debian/"
+# no other directory, and no file of ours (`.NAME.part`); a name has room for what is put around it
+_NAME = re.compile(r"[^./\s\x00-\x1f\x7f][^/\s\x00-\x1f\x7f]{0,199}")
 # what a mirror answers about a file that it does not have (any more)
 GONE = ("HTTP 404", "HTTP 410")
 # our own disk, and nothing that is wrong with the place that is copied from
@@ -51,9 +55,7 @@ class Distfile:
 def read_manifest(path: Path) -> dict[str, tuple[int, dict[str, str], int]]:
     """A Manifest's DIST lines (GLEP 74): name -> (size, hash name -> hex digest, line)."""
     found: dict[str, tuple[int, dict[str, str], int]] = {}
-    if not path.exists():
-        return found
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_lines(path).decode("utf-8", "replace").split("\n"), 1):
         words = line.split()
         if not words or words[0] != "DIST":
             continue
@@ -79,6 +81,9 @@ def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distf
     pinned = read_manifest(manifest)
     out = []
     for name, uris in wanted.items():
+        if not _NAME.fullmatch(name):
+            what = f"{name!r} cannot name a source: it becomes a file among the others"
+            raise ColvertError(Code.OVERLAY_INVALID, what, where=Location(str(manifest)))
         if name not in pinned:
             raise ColvertError(
                 Code.WRONG_DIGEST,
