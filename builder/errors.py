@@ -30,6 +30,7 @@ class Code(StrEnum):
     INCLUDE_MISSING = "input.include-missing"
     INCLUDE_CYCLE = "input.include-cycle"
     OVERLAY_MISSING = "input.overlay-missing"
+    OVERLAY_INVALID = "input.overlay-invalid"
     UNRESOLVABLE = "input.unresolvable"
     UNKNOWN_PACKAGE = "input.unknown-package"
     UNKNOWN_TARGET = "input.unknown-target"
@@ -126,6 +127,7 @@ class ColvertError(Exception):
         what: str | None = None,
         where: Location | None = None,
         hint: str | None = None,
+        detail: Iterable[str] | None = None,
         others: Iterable[ColvertError] | None = None,
     ) -> ColvertError:
         """The same failure, told with what is given here in place of its own."""
@@ -134,7 +136,7 @@ class ColvertError(Exception):
             self.what if what is None else what,
             where=where or self.where,
             hint=self.hint if hint is None else hint,
-            detail=self.detail,
+            detail=self.detail if detail is None else detail,
             others=self.others if others is None else others,
         )
 

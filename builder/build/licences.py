@@ -14,9 +14,9 @@ from builder.describe.licences import failing, parse
 from builder.describe.spdx_ids import EXCEPTIONS, IDS
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.load import LoadedManifest
-from builder.manifest.problems import nearest, quote
 from builder.packages.overlay import Overlay
 from builder.packages.plan import Node
+from builder.texts import nearest, quote
 
 Groups = Mapping[str, Sequence[str]]
 

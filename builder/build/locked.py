@@ -14,22 +14,27 @@ import stat
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.model import GitOverlay, Overlay
 from builder.packages.fetch import Distfile
 from builder.packages.overlay import Overlay as Repository
+from builder.pipeline.files import write_atomic
 from builder.pipeline.key import canonical, digest_file, walk
+from builder.pipeline.reading import kind_of, read_regular
 from builder.pipeline.validation import first_mistake
 from builder.sandbox.sdk import Sdk, recipe_digest
+from builder.texts import public
 
 NAME = Path("colvert.lock")
 FORMAT: Literal["colvert-lock/1"] = "colvert-lock/1"
 PROJECT = Path(__file__).parents[2]
 REQUIREMENTS = PROJECT / "requirements.lock"
+# a lock of ::gentoo with all its sources has some megabytes
+MAX_SIZE = 64 << 20
 
 
 class _Part(BaseModel):
@@ -40,7 +45,8 @@ class LockedOverlay(_Part):
     """An overlay: the digest of its files and, where it comes from git, the commit."""
 
     content: str
-    git: str | None = None
+    # a lock is committed: it holds no password, not even one that an older Colvert wrote into it
+    git: Annotated[str, AfterValidator(public)] | None = None
     commit: str | None = None
 
 
@@ -85,7 +91,7 @@ def read_lock(path: Path) -> Lock:
     """A lock from its file; whatever else the file holds is LOCK_INVALID."""
     where = Location(str(path))
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_regular(path, MAX_SIZE, Code.LOCK_INVALID))
     except FileNotFoundError as error:
         hint = "colvert lock writes it; or name another with --lock FILE"
         raise ColvertError(Code.LOCK_INVALID, "there is no such lock", where=where, hint=hint) from error
@@ -108,12 +114,7 @@ def read_lock(path: Path) -> Lock:
 
 def write_lock(lock: Lock, path: Path) -> None:
     """Write the file; what was there before stands until the new one is whole."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(lock.text(), encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomic(path, lock.text().encode())
 
 
 # --- what is here now -----------------------------------------------------------
@@ -134,15 +135,24 @@ def lock_overlays(named: Iterable[Overlay], found: Iterable[Repository]) -> dict
 def digest_files(root: Path) -> str:
     """Digest of a directory as git sees it: names, contents, links, and what can be executed.
 
-    Other permission bits are those of whoever checked it out.
+    Other permission bits are those of whoever checked it out; `.git` is git's own.
     """
     lines = hashlib.sha256()
     for name, entry in walk(root):
         info = entry.stat(follow_symlinks=False)
+        if name.partition("/")[0] == ".git":
+            continue
         if stat.S_ISLNK(info.st_mode):
             what = f"link {os.readlink(entry.path)}"
         elif stat.S_ISDIR(info.st_mode):
             continue
+        elif kind := kind_of(info.st_mode):
+            raise ColvertError(
+                Code.OVERLAY_INVALID,
+                f"{kind}, not a regular file",
+                where=Location(entry.path),
+                hint="remove it",
+            )
         else:
             what = f"{'program' if info.st_mode & 0o100 else 'file'} {digest_file(Path(entry.path))}"
         lines.update(f"{what}\0{name}\0".encode("utf-8", "surrogateescape"))

@@ -26,6 +26,7 @@ from builder.packages.bump import Bump, bumped_overlay, find_bumps
 from builder.packages.fetch import Distfile, Fetcher
 from builder.packages.overlay import Overlay, Settings, read_overlay
 from builder.packages.plan import Overlays, Plan, make_plan
+from builder.packages.repository import check_distinct, check_masters, check_profile
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.code import CodeDigests
 from builder.pipeline.events import Event, Events, Kind
@@ -284,6 +285,7 @@ def _default_manifest() -> Path:
 
 def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Overlay, ...]:
     found: list[Overlay] = []
+    named: list[tuple[str, Location]] = []
     for number, entry in enumerate(loaded.manifest.overlays):
         where = loaded.origin(("overlays", number))
         if offline and isinstance(entry, GitOverlay):
@@ -300,20 +302,16 @@ def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Ove
         )
         try:
             overlay = read_overlay(path)
-        except OSError as error:
-            raise ColvertError(
-                Code.OVERLAY_MISSING, f"{path} is no ebuild repository (no profiles/repo_name)", where=where
-            ) from error
-        absent = set(overlay.masters) - {item.name for item in found}
-        if absent:
-            raise ColvertError(
-                Code.OVERLAY_MISSING,
-                f"overlay {overlay.name} lacks masters before it: {', '.join(sorted(absent))}",
-                where=where,
-                hint="name them above it, or change `masters` in its metadata/layout.conf",
-            )
+        except ColvertError as error:
+            # the manifest's line names it; where it lies and why it is none stays in the message
+            raise error.but(what=f"{error.where}: {error.what}", where=where) from error
+        named.append((overlay.name, where))
+        check_distinct(named)
+        check_masters(overlay.name, overlay.masters, [item.name for item in found], where)
         found.append(overlay)
-    if not found:
+    if found:
+        check_profile(found[0].path, loaded.manifest.profile, loaded.origin(("profile",)))
+    else:
         raise ColvertError(
             Code.OVERLAY_MISSING, "the manifest names no overlay", where=Location(str(loaded.path))
         )

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.pipeline.key import digest_file, walk
 from builder.pipeline.lock import held
+from builder.pipeline.reading import kind_of, read_regular
 from builder.pipeline.store import discard
 from builder.pipeline.validation import first_mistake
 from builder.sandbox.debian import unpack_root
@@ -35,6 +36,8 @@ from builder.sandbox.sdk import find_sdk, recipe_digest
 INDEX = "export.json"
 FORMAT: Literal["colvert-sources/1"] = "colvert-sources/1"
 TELL = 20
+# a hundred bytes for each file of it
+MAX_INDEX = 256 << 20
 
 
 class Item(BaseModel):
@@ -140,6 +143,9 @@ def _item(entry: os.DirEntry[str]) -> Item:
     mode = stat.S_IMODE(info.st_mode)
     if stat.S_ISDIR(info.st_mode):
         return Item(mode=mode)
+    if kind := kind_of(info.st_mode):
+        where = Location(entry.path)
+        raise ColvertError(Code.SOURCES_INVALID, f"{kind}, not a regular file", where=where, hint="remove it")
     return Item(mode=mode, size=info.st_size, sha256=digest_file(Path(entry.path)))
 
 
@@ -168,8 +174,8 @@ def _read_index(root: Path) -> Index:
     path = root / INDEX
     where = Location(str(path))
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+        data = json.loads(read_regular(path, MAX_INDEX, Code.SOURCES_INVALID))
+    except FileNotFoundError as error:
         hint = "unpack FILE.tar first (tar -xpf)" if root.is_file() else "colvert sources export makes one"
         raise ColvertError(
             Code.SOURCES_INVALID, "this is no export of sources", where=where, hint=hint

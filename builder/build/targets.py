@@ -12,8 +12,8 @@ from builder.formats.gpt import DISK_SIZE, MIB, TAIL
 from builder.manifest.fields import GIB, format_size
 from builder.manifest.load import LoadedManifest
 from builder.manifest.model import Disk
-from builder.manifest.problems import nearest, quote
 from builder.platforms import PLATFORMS, Platform
+from builder.texts import nearest, quote
 
 ALL = "all"
 

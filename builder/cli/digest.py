@@ -14,13 +14,17 @@ from builder.cli.common import Shared, opened, shared_options
 def cli(shared: Shared, packages: tuple[str, ...]) -> None:
     """Fetch a package's sources, trusting what comes, and write its Manifest (BLAKE2B, SHA512).
 
+    CATEGORY/NAME means all its versions in the last overlay that has it, with the sources of every USE
+    flag; CATEGORY/NAME-VERSION one of them. Lines for anything else stay as they are.
+
     Look at what it fetched before you commit the result: every later build trusts it.
 
     \b
-    Example:
+    Examples:
       colvert digest sys-libs/zlib
+      colvert digest sys-libs/zlib-1.3.1
     """
     with opened(shared) as session:
         for package in packages:
-            path = write_manifest(session, package)
-            click.echo(f"wrote {path}")
+            written = write_manifest(session, package)
+            click.echo(f"wrote {written.path}" if written.changed else f"{written.path} is up to date")

@@ -26,8 +26,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from builder.manifest.problems import nearest, quote
 from builder.manifest.version import check as check_version
+from builder.texts import nearest, public, quote
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # `model_dump(context=SHOWN)` writes values as a manifest does, not as a stage's key needs them
@@ -235,13 +235,20 @@ FixedVersion = Annotated[str, AfterValidator(check_version), WithJsonSchema({"ty
 Version = Annotated[str, AfterValidator(check_version), WithJsonSchema({"type": ["string", "number"]})]
 
 
+def _has_place(value: str, schemes: tuple[str, ...]) -> bool:
+    """Whether a text is an address with one of the schemes, and with a host (and port) that can be one."""
+    try:
+        parts = urlsplit(value)
+        return (
+            parts.scheme in schemes and (bool(parts.hostname) or parts.scheme == "file") and parts.port != 0
+        )
+    except ValueError:
+        return False
+
+
 def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
     def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-        except ValueError:
-            parts = None
-        if parts is None or parts.scheme not in schemes or not (parts.netloc or parts.scheme == "file"):
+        if not _has_place(value, schemes):
             raise ValueError(f"{quote(value)} is not a URL ({', '.join(schemes)})")
         if re.search(r"\s", value):
             raise ValueError("a URL has no spaces")
@@ -250,8 +257,18 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
     return check
 
 
-WebUrl = Annotated[str, AfterValidator(_url(("https", "http")))]
-GitUrl = Annotated[str, AfterValidator(_url(("https", "http", "ssh", "git", "file")))]
+def _without_secrets(value: str) -> str:
+    if public(value) != value:
+        raise ValueError(
+            f"{quote(value)} has a user, a password or a token, and whoever has an image could read it"
+        )
+    return value
+
+
+# who reads the model has the address itself; what is written out of it is public
+_PUBLIC = PlainSerializer(public, return_type=str)
+PublicUrl = Annotated[str, AfterValidator(_url(("https", "http"))), AfterValidator(_without_secrets)]
+GitUrl = Annotated[str, AfterValidator(_url(("https", "http", "ssh", "git", "file"))), _PUBLIC]
 
 # -- paths in the image --------------------------------------------------------------------
 
@@ -370,4 +387,4 @@ def _mirror(value: object) -> object:
     return source.path.as_uri()
 
 
-Mirror = Annotated[str, BeforeValidator(_mirror)]
+Mirror = Annotated[str, BeforeValidator(_mirror), _PUBLIC]

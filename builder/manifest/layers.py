@@ -25,7 +25,8 @@ from builder.manifest.marks import (
     compose,
     decode,
 )
-from builder.manifest.problems import Problems, nearest, quote
+from builder.manifest.problems import Problems
+from builder.texts import nearest, quote
 
 MAX_FILES = 64
 

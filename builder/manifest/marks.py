@@ -21,7 +21,8 @@ from yaml.reader import Reader, ReaderError
 from yaml.scanner import Scanner
 
 from builder.errors import Code, Location
-from builder.manifest.problems import Problems, quote
+from builder.manifest.problems import Problems
+from builder.texts import quote
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from builder.errors import Code
 from builder.manifest.marks import Entry, Items, Scalar, Table, Tag, Value
-from builder.manifest.problems import Problems, quote
+from builder.manifest.problems import Problems
+from builder.texts import quote
 
 Path = tuple[str, ...]
 

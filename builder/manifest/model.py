@@ -42,15 +42,15 @@ from builder.manifest.fields import (
     OverlayDirectory,
     PartitionSize,
     Profile,
+    PublicUrl,
     Size,
     SourceFile,
     Span,
     Unit,
     UseFlag,
     Version,
-    WebUrl,
 )
-from builder.manifest.problems import nearest, quote
+from builder.texts import nearest, quote
 
 # the highest level of each erofs compressor; None: it has no level
 COMPRESSORS: Mapping[str, int | None] = {
@@ -230,8 +230,8 @@ class Platform(_Part):
 class Update(_Part):
     """Where a machine looks for updates, and what it does with them."""
 
-    source: WebUrl | None = None
-    """URL of the update server; null: no updates."""
+    source: PublicUrl | None = None
+    """URL of the update server, without user or password; null: no updates."""
     channel: Name = "stable"
     """Which releases a machine follows."""
     keys: tuple[SourceFile, ...] = ()

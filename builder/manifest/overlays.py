@@ -1,4 +1,4 @@
-"""Manifest room: a manifest's overlays as directories, those in git fetched at their commit.
+"""Overlays in git as directories, fetched at their commit.
 
 The caller gives a cache directory. In it, repositories are kept bare, and an overlay is a
 read-only directory named by the id of its git tree: what has that name is that content.
@@ -13,71 +13,23 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pygit2
 from pygit2.enums import FileMode, Option
 
 from builder.errors import Code, ColvertError, Location
-from builder.manifest.fields import SourcePath
-from builder.manifest.load import LoadedManifest
 from builder.manifest.model import GitOverlay
-
-NAME_FILE = "profiles/repo_name"
-
-
-@dataclass(frozen=True)
-class ResolvedOverlay:
-    """An overlay on this machine: its repository name, where it is, and what pins it.
-
-    `pin` is the git tree's id; None for a directory of the user's, which may change.
-    """
-
-    name: str
-    path: Path
-    pin: str | None
-    where: Location
-
-
-def resolve(loaded: LoadedManifest, cache: Path) -> tuple[ResolvedOverlay, ...]:
-    """All overlays in the manifest's order; fetches what the cache does not hold."""
-    return tuple(
-        _one(overlay, cache, loaded.origin(("overlays", index)))
-        for index, overlay in enumerate(loaded.manifest.overlays)
-    )
-
-
-def _one(overlay: SourcePath | GitOverlay, cache: Path, where: Location) -> ResolvedOverlay:
-    if isinstance(overlay, SourcePath):
-        return ResolvedOverlay(_name(overlay.path, overlay.text, where), overlay.path, None, where)
-    tree, path = _git(overlay, cache, where)
-    return ResolvedOverlay(_name(path, overlay.git, where), path, tree, where)
+from builder.manifest.transfer import Transfer, TransferError, transfer
+from builder.texts import public, public_text
 
 
 def fetch_overlay(overlay: GitOverlay, cache: Path, where: Location) -> Path:
     """The read-only directory of an overlay in git, fetched unless the cache holds it."""
-    return _git(overlay, cache, where)[1]
-
-
-def _name(path: Path, shown: str, where: Location) -> str:
-    try:
-        name = (path / NAME_FILE).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        name = ""
-    if not name:
-        hint = f"an overlay has its name in {NAME_FILE}; a git overlay inside a repository needs its `path`"
-        raise ColvertError(
-            Code.OVERLAY_MISSING, f"{shown} is not an ebuild repository", where=where, hint=hint
-        )
-    return name
-
-
-def _git(overlay: GitOverlay, cache: Path, where: Location) -> tuple[str, Path]:
-    """The tree's id and the exported directory of an overlay in git."""
     # read only, and nothing of the repository is executed: its owner does not matter
     pygit2.option(Option.SET_OWNER_VALIDATION, 0)
-    mirror = cache / "git" / hashlib.sha256(overlay.git.encode()).hexdigest()[:24]
+    mirror = cache / "git" / hashlib.sha256(public(overlay.git).encode()).hexdigest()[:24]
     try:
         with _locked(mirror):
             repository = pygit2.init_repository(str(mirror), bare=True)
@@ -90,7 +42,7 @@ def _git(overlay: GitOverlay, cache: Path, where: Location) -> tuple[str, Path]:
         raise ColvertError(
             Code.STORE_CORRUPT, f"{mirror}: {error}", where=where, hint=f"rm -r {mirror}"
         ) from error
-    return str(tree.id), target
+    return target
 
 
 @contextmanager
@@ -108,7 +60,7 @@ def _commit(repository: pygit2.Repository, overlay: GitOverlay, where: Location)
         _fetch(repository, overlay, where)
     found = repository.get(overlay.commit)
     if not isinstance(found, pygit2.Commit):
-        what = f"{overlay.git} has no commit {overlay.commit}"
+        what = f"{public(overlay.git)} has no commit {overlay.commit}"
         hint = "take the id of a commit that a branch or tag reaches (git ls-remote, git log)"
         raise ColvertError(Code.OVERLAY_MISSING, what, where=where, hint=hint)
     return found
@@ -116,20 +68,27 @@ def _commit(repository: pygit2.Repository, overlay: GitOverlay, where: Location)
 
 def _fetch(repository: pygit2.Repository, overlay: GitOverlay, where: Location) -> None:
     """Just the commit where the server gives single commits, else all branches and tags."""
-    remote = repository.remotes.create_anonymous(overlay.git)
-    try:
-        remote.fetch([overlay.commit], depth=1)
+    one = Transfer(repository.path, overlay.git, (overlay.commit,), depth=1)
+    everything = replace(one, refspecs=("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"), depth=0)
+    for wanted in (one, everything):
+        try:
+            transfer(wanted)
+        except TransferError as error:
+            if wanted is one and not error.stalled:
+                continue
+            raise ColvertError(
+                Code.FETCH_FAILED,
+                f"the overlay {public(overlay.git)} cannot be fetched: {public_text(str(error))}",
+                where=where,
+                hint="check the URL, the network and the proxy (https_proxy, no_proxy)",
+            ) from error
+        finally:
+            # libgit2 notes the address there, password and all
+            Path(repository.path, "FETCH_HEAD").unlink(missing_ok=True)
+        # another process wrote what came
+        repository.free()
         if overlay.commit in repository:
             return
-    except (pygit2.GitError, ValueError, KeyError):
-        pass
-    try:
-        remote.fetch(["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
-    except (pygit2.GitError, ValueError, KeyError) as error:
-        what = f"the overlay {overlay.git} cannot be fetched: {error}"
-        raise ColvertError(
-            Code.FETCH_FAILED, what, where=where, hint="check the URL and the network"
-        ) from error
 
 
 def _tree(commit: pygit2.Commit, overlay: GitOverlay, where: Location) -> pygit2.Tree:
@@ -140,7 +99,7 @@ def _tree(commit: pygit2.Commit, overlay: GitOverlay, where: Location) -> pygit2
     except KeyError:
         found = None
     if not isinstance(found, pygit2.Tree):
-        what = f"{overlay.git} has no directory {overlay.path} at {overlay.commit[:12]}"
+        what = f"{public(overlay.git)} has no directory {overlay.path} at {overlay.commit[:12]}"
         raise ColvertError(Code.OVERLAY_MISSING, what, where=where)
     return found
 

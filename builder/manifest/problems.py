@@ -6,7 +6,6 @@ what the key wants, with the nearest name for one that is not known.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
@@ -14,24 +13,11 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from builder.errors import Code, ColvertError, Location, raise_all
+from builder.texts import nearest, quote
 
 Loc = tuple[int | str, ...]
-MAX_SHOWN = 60
 MAX_TOLD = 100
 MAX_FOUND = 1000
-MAX_KNOWN = 500
-
-
-def quote(text: str) -> str:
-    """A name from a file, made safe and short for a message."""
-    safe = text if text.isprintable() else ascii(text)[1:-1]
-    return f"'{safe[:MAX_SHOWN]}…'" if len(safe) > MAX_SHOWN else f"'{safe}'"
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the most similar known name, or nothing."""
-    found = difflib.get_close_matches(word[:MAX_SHOWN], list(known)[:MAX_KNOWN], n=1, cutoff=0.6)
-    return f"; did you mean {quote(found[0])}?" if found else ""
 
 
 class Problems:

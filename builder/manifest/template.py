@@ -14,7 +14,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from builder.manifest.problems import nearest, quote
+from builder.texts import nearest, quote
 
 MAX_TEMPLATE = 64 << 10
 # `replace` is missing on purpose: chained, it makes a short expression grow without bound

@@ -8,7 +8,6 @@ newer release; the overlay itself stays as it is.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -17,14 +16,18 @@ from pathlib import Path
 
 from builder.errors import Code, ColvertError
 from builder.packages.fetch import DEBIAN, Fetcher, manifest_line
+from builder.packages.manifest_file import read_lines, renew
 from builder.packages.overlay import Overlay
 from builder.packages.plan import Node
+from builder.pipeline.files import write_atomic
 from builder.pipeline.key import digest_file, digest_tree, digest_value
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
 from builder.sandbox.home import Home
+from builder.sandbox.proxies import environment
 from builder.sandbox.run import Bind, hand_over, run
 from builder.sandbox.sdk import Sdk
+from builder.texts import public_error
 
 # what counts up from one patch release to the next: the last number, or the letter of 2026b
 COUNTER = re.compile(r"(?P<stem>.*?)(?P<tail>\d+|[a-z])")
@@ -134,8 +137,11 @@ def _ask_apt(place: Path, sdk: Sdk, packages: Sequence[str]) -> list[Source]:
         *("-o", "APT::Sandbox::User=root", "-o", "APT::Update::Error-Mode=any"),
     ]
     box = sdk.sandbox(Bind(place, "/run/apt", writable=True), network=True)
-    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-    run(["apt-get", *options, "--quiet", "update"], sandbox=box, env=proxies, code=Code.FETCH_FAILED)
+    update = ["apt-get", *options, "--quiet", "update"]
+    try:
+        run(update, sandbox=box, env=environment(), code=Code.FETCH_FAILED)
+    except ColvertError as error:
+        raise public_error(error) from error
     shown = run(["apt-cache", *options, "--only-source", "showsrc", *packages], sandbox=box)
     return [source for stanza in shown.stdout.split("\n\n") for source in read_stanza(stanza)]
 
@@ -198,8 +204,8 @@ def _pin(overlay: Path, bump: Bump, fetcher: Fetcher) -> None:
                 Code.WRONG_DIGEST, f"{bump.source.uri} is not the file that Debian's index vouches for"
             )
         manifest = (overlay / bump.ebuild).parent / "Manifest"
-        kept = [line for line in manifest.read_text().splitlines() if bump.distfile not in line.split()]
-        manifest.write_text("\n".join([*kept, manifest_line(name, path)]) + "\n")
+        fresh = {name: manifest_line(name, path)}
+        write_atomic(manifest, renew(read_lines(manifest), fresh, gone=bump.distfile))
         path.chmod(0o644)
         path.replace(fetcher.directory / name)
     finally:

@@ -8,8 +8,9 @@ size, BLAKE2B and SHA512 agree with the overlay's Manifest; nothing else ever ge
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,13 +22,20 @@ from urllib.parse import quote, urlsplit
 import urllib3
 
 from builder.errors import Code, ColvertError, Location, raise_all
+from builder.packages.manifest_file import read_lines
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.lock import held
+from builder.sandbox.proxies import SCHEMES, Client, proxy_for
+from builder.texts import public
 
 AT_ONCE = 6
 DEBIAN = "mirror://debian/"
+# no other directory, and no file of ours (`.NAME.part`); a name has room for what is put around it
+_NAME = re.compile(r"[^./\s\x00-\x1f\x7f][^/\s\x00-\x1f\x7f]{0,199}")
 # what a mirror answers about a file that it does not have (any more)
 GONE = ("HTTP 404", "HTTP 410")
+# our own disk, and nothing that is wrong with the place that is copied from
+FULL = (errno.ENOSPC, errno.EDQUOT)
 CHUNK = 1 << 18
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
@@ -47,9 +55,7 @@ class Distfile:
 def read_manifest(path: Path) -> dict[str, tuple[int, dict[str, str], int]]:
     """A Manifest's DIST lines (GLEP 74): name -> (size, hash name -> hex digest, line)."""
     found: dict[str, tuple[int, dict[str, str], int]] = {}
-    if not path.exists():
-        return found
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_lines(path).decode("utf-8", "replace").split("\n"), 1):
         words = line.split()
         if not words or words[0] != "DIST":
             continue
@@ -75,6 +81,9 @@ def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distf
     pinned = read_manifest(manifest)
     out = []
     for name, uris in wanted.items():
+        if not _NAME.fullmatch(name):
+            what = f"{name!r} cannot name a source: it becomes a file among the others"
+            raise ColvertError(Code.OVERLAY_INVALID, what, where=Location(str(manifest)))
         if name not in pinned:
             raise ColvertError(
                 Code.WRONG_DIGEST,
@@ -136,17 +145,15 @@ class Fetcher:
         self._verified: set[str] = set()
         # the names of sources that Debian's mirror once had and has no more
         self.gone: set[str] = set()
-        proxy = os.environ.get("http_proxy") or os.environ.get("HTTP_PROXY")
-        retries = urllib3.Retry(total=2, connect=1, backoff_factor=0.5)
-        self._http: urllib3.PoolManager = (
-            urllib3.ProxyManager(proxy, retries=retries) if proxy else urllib3.PoolManager(retries=retries)
-        )
+        self._http = Client(urllib3.Retry(total=2, connect=1, backoff_factor=0.5))
 
     def fetch_all(self, wanted: Iterable[Distfile]) -> None:
         """Fetch everything that is missing, several at once; all failures are told together."""
         todo = {item.name: item for item in wanted if not self.have(item)}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            raise_all([error for error in pool.map(self._try, todo.values()) if error is not None])
+            failed = [error for error in pool.map(self._try, todo.values()) if error is not None]
+        # what is wrong with the machine (its proxy) is not told once a file
+        raise_all(list({(error.code, error.what, error.where): error for error in failed}.values()))
 
     def path(self, wanted: Distfile) -> Path:
         return self.directory / wanted.name
@@ -179,7 +186,7 @@ class Fetcher:
             for uri in self.places(wanted):
                 answer = self._from(uri, part, wanted)
                 if answer:
-                    answers.append(f"{uri}: {answer}")
+                    answers.append(f"{public(uri)}: {answer}")
                     if uri.startswith(self.debian) and answer in GONE:
                         self.gone.add(wanted.name)
                     continue
@@ -190,7 +197,9 @@ class Fetcher:
                     self.gone.discard(wanted.name)
                     return self.path(wanted)
                 wrong = True
-                answers.append(f"{uri}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)")
+                answers.append(
+                    f"{public(uri)}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)"
+                )
                 part.unlink()
         if wrong:
             raise ColvertError(
@@ -218,7 +227,7 @@ class Fetcher:
             answer = self._from(uri, part, wanted)
             if part.exists() and part.stat().st_size and answer in ("", "truncated"):
                 return part
-            answers.append(f"{uri}: {answer}")
+            answers.append(f"{public(uri)}: {answer}")
         raise ColvertError(Code.FETCH_FAILED, f"no place has {name}", detail=answers)
 
     def places(self, wanted: Distfile) -> Iterator[str]:
@@ -244,10 +253,15 @@ class Fetcher:
             try:
                 shutil.copyfile(uri, part)
             except OSError as error:
+                if error.errno in FULL:
+                    raise
                 return error.strerror or str(error)
             return ""
-        host = urlsplit(uri).netloc
-        if urlsplit(uri).scheme not in ("http", "https"):
+        try:
+            scheme, host = urlsplit(uri)[:2]
+        except ValueError:
+            return "not an http address"
+        if scheme not in SCHEMES:
             return "not an http address"
         if host in self._dead:
             return "host did not answer before"
@@ -256,8 +270,11 @@ class Fetcher:
         except urllib3.exceptions.MaxRetryError as error:
             with self._mutex:
                 self._dead.add(host)
+            if isinstance(error.reason, urllib3.exceptions.ProxyError):
+                return f"the proxy {public(proxy_for(uri) or '')} does not answer"
             return f"host does not answer ({type(error.reason).__name__})"
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except urllib3.exceptions.HTTPError as error:
+            # an OSError is one of this machine, such as a full disk, and no answer of a server
             return f"broken off ({type(error).__name__})"
 
     def _download(self, uri: str, part: Path, wanted: Distfile) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.packages.portage.config import Configuration, Repository
+from builder.packages.repository import read_layout, read_repository_name
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.ingest import ingest_tree
 from builder.pipeline.store import Store
@@ -43,11 +44,6 @@ class Settings:
 def read_overlay(path: Path) -> Overlay:
     """An overlay as its profiles/repo_name and metadata/layout.conf describe it (portage(5)).
 
-    Raises FileNotFoundError where it has no name, and so is none.
+    Raises OVERLAY_MISSING where it has no name, and so is none.
     """
-    layout = path / "metadata" / "layout.conf"
-    rows = [line.partition("=") for line in layout.read_text().splitlines()] if layout.is_file() else []
-    said = {name.strip(): value.split() for name, sign, value in rows if sign}
-    return Overlay(
-        (path / "profiles" / "repo_name").read_text().strip(), path, tuple(said.get("masters", ()))
-    )
+    return Overlay(read_repository_name(path), path, read_layout(path).masters)

@@ -163,9 +163,10 @@ def _imported(node: ast.AST) -> Iterator[str]:
 def _data(tree: ast.Module) -> list[str]:
     """The literal strings of a module-level `DATA = (...)`, a tuple."""
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
-            if any(isinstance(target, ast.Name) and target.id == "DATA" for target in node.targets):
-                return [str(name) for name in ast.literal_eval(node.value)]
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Tuple):
+            continue
+        if any(isinstance(target, ast.Name) and target.id == "DATA" for target in node.targets):
+            return [str(name) for name in ast.literal_eval(node.value)]
     return []
 
 

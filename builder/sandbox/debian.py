@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builder.errors import Code
+from builder.errors import Code, ColvertError
 from builder.pipeline.lock import held
 from builder.pipeline.store import discard
+from builder.sandbox.proxies import environment
 from builder.sandbox.run import hand_over, require, run, sandbox_id
+from builder.texts import public_error
 
 SUITE = "trixie"
 # what decides, beside the list of packages, which packages a root has and how it is unpacked; part of the
@@ -36,11 +38,15 @@ def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
     mode = "--mode=root" if os.geteuid() == 0 else "--mode=unshare"
     tool = require("mmdebstrap", "mmdebstrap")
     mirror = os.environ.get("COLVERT_MIRROR")
-    run(
-        [tool, mode, *options, SUITE, archive, *([mirror] if mirror else [])],
-        log=log,
-        code=Code.SDK_FAILED,
-    )
+    try:
+        run(
+            [tool, mode, *options, SUITE, archive, *([mirror] if mirror else [])],
+            env=environment(),
+            log=log,
+            code=Code.SDK_FAILED,
+        )
+    except ColvertError as error:
+        raise public_error(error) from error
     unpack_root(archive, root)
     archive.unlink()
     return root

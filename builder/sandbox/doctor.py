@@ -16,6 +16,7 @@ import urllib3
 from builder.errors import Code, ColvertError
 from builder.sandbox.debian import SUITE
 from builder.sandbox.home import open_home
+from builder.sandbox.proxies import Client
 from builder.sandbox.run import require, sandbox_id
 from builder.sandbox.sdk import find_sdk
 
@@ -120,7 +121,10 @@ def _namespace_remedy() -> str:
 
 def _subids() -> Finding:
     """mmdebstrap maps a range of ids when an ordinary user makes the SDK."""
-    name = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
     for path in (Path("/etc/subuid"), Path("/etc/subgid")):
         rows = path.read_text().splitlines() if path.exists() else []
         if not any(row.split(":")[0] in (name, str(os.getuid())) for row in rows):
@@ -152,11 +156,12 @@ def _mirror(home: Path | None) -> Finding:
         sdk = None
     if sdk is None:
         return Finding("Debian mirror", True, "not asked: the SDK, which names it, is yet to be made")
+    remedy = "check the network, apt's configuration and the proxy (http_proxy, no_proxy)"
     try:
-        answer = urllib3.PoolManager(retries=1, timeout=10).request(
-            "HEAD", f"{sdk.mirror}/dists/{SUITE}/InRelease"
-        )
+        answer = Client(urllib3.Retry(1)).request("HEAD", f"{sdk.mirror}/dists/{SUITE}/InRelease", timeout=10)
         good, text = answer.status == 200, f"answers {answer.status}"
     except urllib3.exceptions.HTTPError as error:
         good, text = False, type(error).__name__
-    return Finding("Debian mirror", good, text, "" if good else "check the network and apt's configuration")
+    except ColvertError as error:
+        good, text, remedy = False, error.what, error.hint
+    return Finding("Debian mirror", good, text, "" if good else remedy)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+import pwd
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,22 +65,40 @@ def open_home(path: Path | None = None) -> Home:
     root = path or _default()
     root = root.absolute()
     home = Home(root)
-    for directory in (home.sdk, home.store, home.distfiles, home.cache):
-        directory.mkdir(parents=True, exist_ok=True)
-    _reachable(root)
+    with _usable(root):
+        for directory in (home.sdk, home.store, home.distfiles, home.cache):
+            directory.mkdir(parents=True, exist_ok=True)
+        _reachable(root)
     set_slots(home, os.cpu_count() or 1)
     return home
 
 
 def set_slots(home: Home, count: int) -> None:
     """Make the lock files of which each compiler process holds one."""
-    home.slots.mkdir(exist_ok=True)
     wanted = {f"{number:03}" for number in range(count)}
-    for name in wanted:
-        (home.slots / name).touch()
-    for path in home.slots.iterdir():
-        if path.name not in wanted:
-            path.unlink(missing_ok=True)
+    with _usable(home.root):
+        home.slots.mkdir(exist_ok=True)
+        for name in wanted:
+            (home.slots / name).touch()
+        for path in home.slots.iterdir():
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _usable(root: Path) -> Iterator[None]:
+    """An error of the operating system in the home, told with the way out of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        raise ColvertError(
+            Code.USAGE,
+            f"Colvert's home {root} cannot be used ({reason})",
+            hint="name a place that is yours with --home or COLVERT_HOME",
+        ) from error
 
 
 def _default() -> Path:
@@ -86,7 +107,24 @@ def _default() -> Path:
         return Path(named)
     if os.geteuid() == 0:
         return Path("/var/cache/colvert")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "colvert"
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    # a relative one does not count (XDG Base Directory Specification)
+    return (Path(cache) if os.path.isabs(cache) else _user_home() / ".cache") / "colvert"
+
+
+def _user_home() -> Path:
+    """The caller's home directory: HOME, else what the user database has."""
+    try:
+        found = Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        found = Path()
+    if not found.is_absolute():
+        raise ColvertError(
+            Code.USAGE,
+            f"the user {os.getuid()} has no home directory",
+            hint="name a place for Colvert's files with --home or COLVERT_HOME",
+        )
+    return found
 
 
 def _reachable(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Release: what a key's owner is willing to sign, as a YAML file beside the keys.
+"""What the owner of a key is willing to sign, as a YAML file beside the keys.
 
 Format: docs/howto/sign-a-release.md. Mistakes in it are told at their line.
 """
@@ -6,19 +6,22 @@ Format: docs/howto/sign-a-release.md. Mistakes in it are told at their line.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.manifest.marks import MAX_BYTES, Items, Scalar, Source, Table, Value, compose, decode
 from builder.manifest.problems import Loc, Problems, explain
+from builder.pipeline.files import write_atomic
 from builder.pipeline.lock import held
-from builder.signing.request import Item, Kind, Request, read_some
+from builder.pipeline.reading import read_regular
+from builder.pipeline.validation import first_mistake
+from builder.signing.request import Item, ItemName, Kind, Request, read_some
+from builder.updates.index import Digest, VersionText, Word
 from builder.updates.order import newer
 
 FILE = "policy.yaml"
@@ -71,41 +74,49 @@ class Policy(_Part):
         return self.keys[key].holders if key in self.keys else ()
 
 
+class Signed(BaseModel):
+    """What was signed last of one image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: VersionText
+    items: dict[ItemName, Digest]
+
+
+RECORD = TypeAdapter(dict[Word, Signed])
+
+
 @dataclass(frozen=True)
 class State:
-    """What was signed last of each image: its version, and the digests of its items."""
+    """The record of what was signed last of each image."""
 
     path: Path
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    images: Mapping[str, Signed] = field(default_factory=dict)
 
     def misfit(self, request: Request, items: list[Item]) -> list[str]:
         """What speaks against signing these after what was signed before."""
         last = self.images.get(request.image_id)
-        if last is None or newer(request.version, last["version"]):
+        if last is None or newer(request.version, last.version):
             return []
-        if newer(last["version"], request.version):
-            return [f"version {request.version} is older than {last['version']}, which was signed before"]
-        if request.version != last["version"]:
+        if newer(last.version, request.version):
+            return [f"version {request.version} is older than {last.version}, which was signed before"]
+        if request.version != last.version:
             # machines take the two for one, and the record would forget what it knows of the other
-            return [f"version {request.version} is as new as {last['version']}, which was signed before"]
+            return [f"version {request.version} is as new as {last.version}, which was signed before"]
         return [
             f"{item.name}: version {request.version} was signed before with another digest"
             for item in items
-            if last["items"].get(item.name, item.digest) != item.digest
+            if last.items.get(item.name, item.digest) != item.digest
         ]
 
     def remember(self, request: Request, items: list[Item]) -> None:
         """Note what is about to be signed; whole or not at all."""
         last = self.images.get(request.image_id)
-        known = dict(last["items"]) if last and last["version"] == request.version else {}
+        known = dict(last.items) if last and last.version == request.version else {}
         known |= {item.name: item.digest for item in items}
-        images = {**self.images, request.image_id: {"version": request.version, "items": known}}
-        fresh = self.path.with_name(f".{self.path.name}.new")
-        with fresh.open("w") as stream:
-            stream.write(json.dumps(images, indent=1, sort_keys=True) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(self.path)
+        images = {**self.images, request.image_id: Signed(version=request.version, items=known)}
+        plain = RECORD.dump_python(images, mode="json")
+        write_atomic(self.path, (json.dumps(plain, indent=1, sort_keys=True) + "\n").encode())
 
 
 def read_policy(path: Path) -> Policy:
@@ -128,18 +139,13 @@ def read_policy(path: Path) -> Policy:
 def read_state(path: Path) -> State:
     """The state that a policy keeps; it may not be there yet."""
     try:
-        data = read_some(path, MAX_STATE)
-        if len(data) > MAX_STATE:
-            raise ValueError("too large")
-        images = json.loads(data)
-        assert all(
-            isinstance(one["version"], str) and isinstance(one["items"], dict) for one in images.values()
-        )
+        images = RECORD.validate_json(read_regular(path, MAX_STATE, Code.POLICY))
     except FileNotFoundError:
         return State(path)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        what = "the record of what was signed is damaged"
-        raise ColvertError(Code.POLICY, what, where=Location(str(path))) from error
+    except ValidationError as error:
+        what = f"the record of what was signed is damaged: {first_mistake(error)}"
+        hint = "restore it from a copy: without it, an older version could be signed again"
+        raise ColvertError(Code.POLICY, what, where=Location(str(path)), hint=hint) from error
     return State(path, images)
 
 

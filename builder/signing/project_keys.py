@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from builder.errors import Code, ColvertError, Location
-from builder.pipeline.files import hidden_from_git
+from builder.pipeline.files import hidden_from_git, write_atomic
 from builder.pipeline.lock import held
 from builder.signing.signature_list import (
     X509,
@@ -211,13 +211,7 @@ def write_variables(
         if contents[name]:
             signer = SIGNED_BY[name]
             signed = authenticated(name, contents[name], now, keys.certificate(signer), keys.private(signer))
-            replace_file(keys.directory / f"{name}.auth", signed)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(content)
-    os.replace(new, path)
+            write_atomic(keys.directory / f"{name}.auth", signed)
 
 
 class Line(NamedTuple):

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from builder.errors import Code, ColvertError, Location
+from builder.pipeline.files import write_atomic
 from builder.signing.project_keys import (
     CERTIFICATES,
     ProjectKeys,
@@ -23,7 +24,6 @@ from builder.signing.project_keys import (
     make_certificate,
     make_release_key,
     read_certificate,
-    replace_file,
     unusable,
     write_variables,
 )
@@ -110,7 +110,7 @@ def revoke_key(keys: ProjectKeys, public: Path, now: datetime) -> None:
     else:
         read_public(data, Location(str(public)))
     (keys.directory / REVOKED).mkdir(exist_ok=True)
-    replace_file(keys.directory / REVOKED / public.name, data)
+    write_atomic(keys.directory / REVOKED / public.name, data)
     (keys.directory / public.name).unlink(missing_ok=True)
     if public.name.startswith("db-"):
         revoke(keys, Signature.certificate(read_certificate(keys.directory / REVOKED / public.name)), now)

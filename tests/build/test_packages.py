@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from builder.packages.explain import Why, explain, foresee
 
 from builder.errors import Code, ColvertError, Exit
-from builder.packages.explain import Why, explain, foresee
 from builder.pipeline.key import digest_file
 from builder.pipeline.store import Store
 from builder.sandbox.home import set_slots

@@ -27,6 +27,7 @@ CODES: Mapping[Code, str] = {
     Code.INCLUDE_MISSING: "An included file is not there.",
     Code.INCLUDE_CYCLE: "A file includes itself, directly or by way of others.",
     Code.OVERLAY_MISSING: "A directory, repository or commit named under `overlays` is missing, or is none.",
+    Code.OVERLAY_INVALID: "A file of an overlay is not what it has to be, such as a name that cannot be one.",
     Code.UNRESOLVABLE: "Portage finds no set of packages that fits; its reason is in the detail.",
     Code.UNKNOWN_PACKAGE: "No package of the plan has that name.",
     Code.UNKNOWN_TARGET: "No platform has that name.",

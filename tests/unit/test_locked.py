@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,15 @@ from builder.build.locked import (
     check_locked,
     differences,
     digest_files,
+    lock_overlays,
     lock_python,
     read_lock,
     write_lock,
 )
 from builder.cli.main import cli
-from builder.errors import Code, ColvertError
+from builder.errors import Code, ColvertError, Location
+from builder.manifest.model import GitOverlay
+from builder.packages.portage.config import Overlay as Repository
 from tests.build.places import workplace
 
 LOCK = Lock(
@@ -69,6 +73,11 @@ def test_no_truncated_lock_is_taken(tmp_path_factory: pytest.TempPathFactory, le
     refused(path)
 
 
+def test_a_fifo_is_no_lock(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert "FIFO" in refused(tmp_path / "lock").what
+
+
 def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text(json.dumps({**LOCK.model_dump(), "kernel": {}}))
@@ -88,6 +97,36 @@ def test_every_difference_is_told_with_both_values(tmp_path: Path) -> None:
     assert "sdk.packages.make: locked is nothing, here is 4" in told
     assert any(line.startswith("sources.zlib.tar: locked is {") for line in told)
     assert {inner.code for inner in caught.value.others} == {Code.LOCK_DIFFERS}
+
+
+def test_the_password_of_an_overlay_is_not_locked(tmp_path: Path) -> None:
+    url, commit = "https://user:s3cr3t@host.example/x.git", "0" * 40
+    (tmp_path / "overlay").mkdir()
+    found = lock_overlays([GitOverlay(git=url, commit=commit)], [Repository("mine", tmp_path / "overlay")])
+    assert found["mine"].git == "https://host.example/x.git"
+    # in a lock of an older Colvert it is, and is not told
+    old = LOCK.model_dump()
+    old["overlays"] = {"mine": {**found["mine"].model_dump(), "git": url}}
+    (tmp_path / "lock").write_text(json.dumps(old))
+    check_locked(tmp_path / "lock", overlays=found)
+    with pytest.raises(ColvertError) as caught:
+        check_locked(tmp_path / "lock", overlays={})
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_what_git_keeps_of_an_overlay_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    before = digest_files(tmp_path)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").touch()
+    assert digest_files(tmp_path) == before
+
+
+def test_a_fifo_in_an_overlay_is_refused_and_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ColvertError) as caught:
+        digest_files(tmp_path)
+    assert (caught.value.code, caught.value.where) == (Code.OVERLAY_INVALID, Location(str(tmp_path / "pipe")))
 
 
 VALUES = st.recursive(

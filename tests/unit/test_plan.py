@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from builder.packages.explain import Change, compare
 
 from builder.errors import Code, ColvertError
-from builder.packages.explain import Change, compare
 from builder.packages.graph import as_dot
 from builder.packages.plan import Node, Plan, shorten
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from builder.build.sources import INDEX, Index, open_sources, survey
 from builder.cli.main import cli
-from builder.errors import Code, ColvertError
+from builder.errors import Code, ColvertError, Location
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import recipe_digest
 from tests.build.places import workplace
@@ -71,6 +71,19 @@ def test_no_bit_of_the_index_goes_unnoticed(export: Path) -> None:
     for length in range(0, len(whole) - 1, 37):
         (export / INDEX).write_bytes(whole[:length])
         refused(export)
+
+
+@pytest.mark.parametrize("name", ["pipe", INDEX])
+def test_a_fifo_in_an_export_is_refused_and_not_read(export: Path, name: str) -> None:
+    (export / name).unlink(missing_ok=True)
+    os.mkfifo(export / name)
+    error = refused(export)
+    assert "FIFO" in error.what
+    assert error.where == Location(str(export / name))
+
+
+def test_a_packed_export_is_to_be_unpacked(export: Path) -> None:
+    assert "unpack" in refused(export / "manifest.yaml").hint
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format": "colvert-sources/2"}', "\0"])
