@@ -1,4 +1,4 @@
-"""Formats: what an ELF file asks for, read without running anything.
+"""ELF files: the libraries and the interpreter that they need, read without running anything.
 
 Layout as in the System V ABI, "Object Files" and "Program Loading and Dynamic Linking";
 the note that names libraries opened by dlopen is described at uapi-group.org.
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from builder.errors import Code, ColvertError
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 DT_NEEDED, DT_STRTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 14, 15, 29
@@ -53,7 +55,10 @@ class Segment:
 
 
 def read_elf(path: Path) -> Elf | None:
-    """Read a 64-bit little-endian ELF file; None for every other file."""
+    """Read a 64-bit little-endian ELF file; None for every other file.
+
+    A dlopen note that is not as specified is an error: nobody could say what the file needs.
+    """
     return read_with(path, _parse)
 
 
@@ -146,6 +151,20 @@ def _dlopen_notes(data: mmap.mmap, segments: list[Segment]) -> tuple[Dlopen, ...
 
 
 def _dlopen(text: bytes) -> list[Dlopen]:
-    return [
-        Dlopen(tuple(item["soname"]), str(item.get("priority", "recommended"))) for item in json.loads(text)
-    ]
+    """The entries of a dlopen note: a JSON list of objects, each with the names of one library."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(map(_is_dlopen, found)):
+        raise ColvertError(
+            Code.IMAGE_INVALID,
+            f"its note about libraries opened by dlopen is none: {text[:80].decode(errors='replace')!r}",
+            hint="it has to be a JSON list of objects with a list of names, `soname`",
+        )
+    return [Dlopen(tuple(item["soname"]), str(item.get("priority", "recommended"))) for item in found]
+
+
+def _is_dlopen(item: object) -> bool:
+    names = item.get("soname") if isinstance(item, dict) else None
+    return isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
