@@ -1,7 +1,6 @@
-"""Formats: what of a package does not ship.
+"""Paths of packages that stay out of the image (headers, static libraries, documentation) or go aside.
 
-Headers, static libraries, documentation and the like stay in the binary package, where other
-packages compile against them, and out of the image.
+They stay in the binary package, where other packages compile against them.
 """
 
 from __future__ import annotations
@@ -44,6 +43,20 @@ GLOBS = (
     "usr/lib/modules/*/vmlinux",
 )
 
+# Needed to make the UKI, the ESP and the initrd; of no use once they are made.
+SIDE = (
+    "usr/lib/colvert/initrd",
+    "usr/lib/colvert/initrd.list",
+    "usr/lib/modules/*/vmlinuz",
+    "usr/lib/modules/*/config",
+    "usr/lib/systemd/boot/efi/*.stub",
+)
+
+
+def goes_aside(name: str) -> bool:
+    """Whether a path is needed to make the image and is not part of it."""
+    return any(fnmatchcase(name, pattern) or name.startswith(f"{pattern}/") for pattern in SIDE)
+
 
 def masked(name: str, path: Path, extra: tuple[str, ...] = ()) -> bool:
     """Whether a path of a package stays out of the image (for a directory: with all below it)."""
@@ -61,12 +74,18 @@ def _for_linking_only(name: str, base: str, path: Path) -> bool:
     """libX.so next to libX.so.N: a link, or a script, that only a linker reads."""
     if not base.endswith(".so") or name.count("/") != 2 or not name.startswith("usr/lib/"):
         return False
-    if path.is_symlink():
+    # through links of that kind to others beside them; one that comes back to itself is none
+    met: set[str] = set()
+    while path.is_symlink():
         target = os.readlink(path)
-        if "/" in target or target == base:
+        if "/" in target or target in met:
             return False
-        other = path.parent / target
-        return target.startswith(f"{base}.") or _for_linking_only(f"usr/lib/{target}", target, other)
+        if target.startswith(f"{path.name}."):
+            return True
+        if not target.endswith(".so"):
+            return False
+        met.add(target)
+        path = path.with_name(target)
     if not path.is_file():
         return False
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Formats: the initrd, made of the image's own files as the image itself says.
+"""The initrd, made of the image's own files as the image itself says.
 
 `usr/lib/colvert/initrd.list` names what to take, one directive a line:
 
@@ -17,6 +17,7 @@ version to the next is then the same bytes again, and an update's delta is small
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from builder.assembly.root import COMPAT, INNER, Root
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.cpio import Member, write_cpio
 from builder.formats.elf import is_elf, read_elf
+from builder.pipeline.files import kind
+from builder.pipeline.inside import Inside
 from builder.pipeline.key import walk
 from builder.tools.workspace import bench
 
@@ -76,6 +79,9 @@ class _Collector:
         elif path.is_file():
             self._put(final, Member.file(path, stat.S_IMODE(path.stat().st_mode)))
             self._libraries(final, path, where)
+        elif path.exists():
+            what = f"/{final} is a {kind(path.stat().st_mode)}: an initrd holds files, directories and links"
+            raise ColvertError(Code.IMAGE_INVALID, what, where=where)
         else:
             raise ColvertError(
                 Code.IMAGE_INVALID, f"/{name} leads to /{final}, which is not there", where=where
@@ -189,15 +195,8 @@ def _frame(collector: _Collector, tree: Path) -> None:
 
 
 def _read_list(collector: _Collector, side: Path) -> None:
-    path = side / LIST
-    if not path.is_file():
-        raise ColvertError(
-            Code.IMAGE_INVALID,
-            f"no package brings /{LIST}",
-            hint="add sys-apps/colvert-init to the manifest",
-        )
     errors: list[ColvertError] = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(_list_text(side).splitlines(), start=1):
         words = line.split("#", 1)[0].split()
         if not words:
             continue
@@ -206,6 +205,21 @@ def _read_list(collector: _Collector, side: Path) -> None:
         except ColvertError as error:
             errors.append(error)
     raise_all(errors)
+
+
+def _list_text(side: Path) -> str:
+    try:
+        with Inside(side) as inside:
+            return inside.read(LIST).decode()
+    except FileNotFoundError:
+        raise ColvertError(
+            Code.IMAGE_INVALID,
+            f"no package brings /{LIST}",
+            hint="add sys-apps/colvert-init to the manifest",
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ColvertError(Code.IMAGE_INVALID, "not UTF-8", where=Location(f"/{LIST}", line)) from None
 
 
 def _directive(collector: _Collector, words: list[str], where: Location) -> None:
@@ -222,16 +236,26 @@ def _directive(collector: _Collector, words: list[str], where: Location) -> None
         case ["dlopen", soname]:
             collector.library(soname, [], asked_by="a program of the initrd", where=where)
         case ["link", path, target]:
-            collector.members[path.lstrip("/")] = Member.link(target)
+            collector.members[_place(path, where)] = Member.link(target)
         case ["dir", path]:
-            collector.members[path.lstrip("/")] = Member.directory()
-        case ["dir", path, mode]:
-            collector.members[path.lstrip("/")] = Member.directory(int(mode, 8))
+            collector.members[_place(path, where)] = Member.directory()
+        case ["dir", path, mode] if re.fullmatch("[0-7]{3,4}", mode):
+            collector.members[_place(path, where)] = Member.directory(int(mode, 8))
         case _:
             raise ColvertError(
                 Code.IMAGE_INVALID, f"not a directive: {' '.join(words)}", where=where,
                 hint="file GLOB, dlopen SONAME, link PATH TARGET or dir PATH [MODE]",
             )  # fmt: skip
+
+
+def _place(path: str, where: Location) -> str:
+    """A path of the initrd, as a member's name."""
+    name = path.strip("/")
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise ColvertError(
+            Code.IMAGE_INVALID, f"not a plain path: {path}", where=where, hint="leave out `.` and `..`"
+        )
+    return name
 
 
 def _lay_over(collector: _Collector, overlay: Path) -> None:
@@ -243,5 +267,8 @@ def _lay_over(collector: _Collector, overlay: Path) -> None:
             collector.members[name] = Member.link(os.readlink(path))
         elif entry.is_dir():
             collector.members.setdefault(name, Member.directory(stat.S_IMODE(path.stat().st_mode)))
+        elif not entry.is_file():
+            what = f"/{OVERLAY}/{name} is a {kind(path.stat().st_mode)}"
+            raise ColvertError(Code.IMAGE_INVALID, f"{what}: an initrd holds files, directories and links")
         else:
             collector.members[name] = Member.file(path, stat.S_IMODE(path.stat().st_mode))

@@ -1,26 +1,31 @@
-"""Formats: which units are on, decided by preset files and written as the links systemctl makes.
+"""Units that are on: systemd's own `systemctl preset-all`, its links taken into the tree.
 
-The files and the [Install] section are described in systemd.preset(5) and systemd.unit(5).
+docs/decisions/presets.md says why no preset file is read here. The manifest's choice becomes a
+preset file above those of all packages; it stays in the image, because systemd applies the presets
+once more when a machine starts for the first time.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from builder.assembly.tree import ETC, Tree
-from builder.errors import Code, ColvertError
+from builder.assembly.root import ETC
+from builder.assembly.tree import Tree
+from builder.assembly.view import view
+from builder.errors import Code, ColvertError, raise_all
 
 UNITS = "usr/lib/systemd/system"
 PRESETS = "usr/lib/systemd/system-preset"
+# units and presets of the machine's own administrator, which packages may bring too
+OWN_UNITS = "etc/systemd/system"
+READ_BY_SYSTEMD = (UNITS, PRESETS, f"{ETC}/systemd/system", f"{ETC}/systemd/system-preset")
 SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount", ".swap", ".slice")
-OWNER = "rule:units"
+OWNER = "rule:presets"
 # above all that packages say
 MANIFEST_PRESET = "00-manifest.preset"
-WANTS = {"wantedby": "wants", "requiredby": "requires", "upheldby": "upholds"}
+PULLING = (".wants", ".requires", ".upholds")
 
 
 @dataclass(frozen=True)
@@ -32,148 +37,83 @@ class UnitRules:
     mask: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Line:
-    on: bool
-    pattern: str
-    instances: tuple[str, ...] = ()
-
-
-@dataclass
-class _Install:
-    wants: list[tuple[str, str]] = field(default_factory=list)
-    alias: list[str] = field(default_factory=list)
-    also: list[str] = field(default_factory=list)
-    default_instance: str = ""
-
-
-def apply_presets(tree: Tree, rules: UnitRules) -> list[str]:
+def apply_presets(tree: Tree, rules: UnitRules, sdk_root: Path) -> list[str]:
     """Write the links of all units that are on; returns their names."""
     _check_known(tree, rules)
-    text = "".join(
-        [f"enable {unit}\n" for unit in rules.enable] + [f"disable {unit}\n" for unit in rules.disable]
-    )
+    _check_text(tree)
+    text = preset_text(rules)
     if text:
         tree.write(f"{PRESETS}/{MANIFEST_PRESET}", text, OWNER)
-    lines = list(_lines(tree))
-    on: dict[str, None] = {}
-    for unit in _units(tree):
-        for name in _chosen(unit, lines):
-            _enable(tree, name, on)
+    with view(tree, "presets", sdk_root) as root:
+        before = root.links()
+        root.run("systemctl", f"--root={root.root}", "preset-all")
+        after = root.links()
+    for name in sorted(before.keys() - after.keys()):
+        tree.remove(f"{ETC}{name.removeprefix('etc')}")
+    for name, target in sorted(after.items()):
+        if before.get(name) != target:
+            tree.link(f"{ETC}{name.removeprefix('etc')}", target, OWNER)
     for unit in rules.mask:
         tree.link(f"{ETC}/systemd/system/{unit}", "/dev/null", OWNER)
-    return list(on)
+    return sorted(set(_on(after)))
+
+
+def preset_text(rules: UnitRules) -> str:
+    """The manifest's choice as a preset file (systemd.preset(5)); instances stand behind their template."""
+    lines: dict[str, list[str]] = {}
+    for unit in rules.enable:
+        template = template_of(unit)
+        instances = lines.setdefault(f"enable {template or unit}", [])
+        instances += [unit[unit.index("@") + 1 : unit.rindex(".")]] if template else []
+    lines |= {f"disable {unit}": [] for unit in rules.disable}
+    return "".join(f"{' '.join([line, *instances])}\n" for line, instances in lines.items())
+
+
+def template_of(unit: str) -> str:
+    """The template of an instance (`getty@.service` of `getty@tty1.service`), else nothing."""
+    prefix, at, rest = unit.partition("@")
+    instance, dot, suffix = rest.rpartition(".")
+    return f"{prefix}@.{suffix}" if at and dot and instance else ""
 
 
 def _check_known(tree: Tree, rules: UnitRules) -> None:
-    for unit in (*rules.enable, *rules.disable, *rules.mask):
-        if _file(tree, unit) is None:
-            raise ColvertError(
-                Code.IMAGE_INVALID,
-                f"no package brings the unit {unit}",
-                hint="add its package, or take the unit out of the manifest",
-            )
+    unknown = [
+        ColvertError(
+            Code.IMAGE_INVALID,
+            f"no package brings the unit {unit}",
+            hint="add its package, or take the unit out of the manifest",
+        )
+        for unit in (*rules.enable, *rules.disable, *rules.mask)
+        if not any(_brought(tree, name) for name in (unit, template_of(unit)) if name)
+    ]
+    instances = [
+        ColvertError(
+            Code.IMAGE_INVALID,
+            f"units.disable: {unit}: presets know templates, not one instance of a template",
+            hint=f"disable {template_of(unit)}, or name the instance under units.mask",
+        )
+        for unit in rules.disable
+        if template_of(unit) and not _brought(tree, unit)
+    ]
+    raise_all([*unknown, *instances])
 
 
-def _file(tree: Tree, unit: str) -> Path | None:
-    """The file of a unit; an instance's is its template's."""
-    template = re.sub(r"@[^.]+\.", "@.", unit)
-    for name in (unit, template):
-        path = tree.out / UNITS / name
-        if path.exists() or path.is_symlink():
-            return path
-    return None
+def _brought(tree: Tree, unit: str) -> bool:
+    return any(f"{folder}/{unit}" in tree.owners for folder in (UNITS, f"{ETC}/systemd/system"))
 
 
-def _lines(tree: Tree) -> Iterator[_Line]:
-    """All preset lines in the order that decides: by file name, then by line."""
-    files: dict[str, Path] = {}
-    for folder in (tree.out / PRESETS, tree.out / ETC / "systemd/system-preset"):
-        for path in sorted(folder.glob("*.preset")) if folder.is_dir() else ():
-            files[path.name] = path
-    for name in sorted(files):
-        for line in files[name].read_text().splitlines():
-            words = line.split()
-            if len(words) >= 2 and words[0] in ("enable", "disable"):
-                yield _Line(words[0] == "enable", words[1], tuple(words[2:]))
+def _check_text(tree: Tree) -> None:
+    """systemd leaves out lines that are not UTF-8, with a warning that nobody would see."""
+    for name in sorted(tree.owners):
+        if name.startswith(tuple(f"{folder}/" for folder in READ_BY_SYSTEMD)) and tree.is_file(name):
+            tree.text(name)
 
 
-def _units(tree: Tree) -> list[str]:
-    """Unit files that have a say of their own: not the links, which are aliases."""
-    found = []
-    for folder in (UNITS, f"{ETC}/systemd/system"):
-        path = tree.out / folder
-        if path.is_dir():
-            found += [
-                f.name for f in path.iterdir() if f.suffix in SUFFIXES and f.is_file() and not f.is_symlink()
-            ]
-    return sorted(set(found))
-
-
-def _chosen(unit: str, lines: Sequence[_Line]) -> list[str]:
-    """The unit, or a template's instances, if the first line that names it says so."""
-    for line in lines:
-        if fnmatchcase(unit, line.pattern):
-            if not line.on:
-                return []
-            if line.instances:
-                return [unit.replace("@.", f"@{instance}.") for instance in line.instances]
-            return [unit]
-        # "enable name@instance.service" means the instance of a template
-        if "@." in unit and line.on and fnmatchcase(line.pattern, unit.replace("@.", "@?*.")):
-            return [line.pattern]
-    return [unit]
-
-
-def _enable(tree: Tree, unit: str, on: dict[str, None]) -> None:
-    path = _file(tree, unit)
-    if path is None or path.is_symlink() or unit in on:
-        return
-    install = _install(path)
-    instance = unit
-    if "@." in unit:
-        if not install.default_instance:
-            return
-        instance = unit.replace("@.", f"@{install.default_instance}.")
-    if install.wants or install.alias or install.also:
-        on[instance] = None
-    base = f"{ETC}/systemd/system"
-    for kind, other in install.wants:
-        name = f"{base}/{_expand(other, instance)}.{kind}/{instance}"
-        tree.link(name, f"/{UNITS}/{path.name}", OWNER)
-    for alias in install.alias:
-        tree.link(f"{base}/{_expand(alias, instance)}", f"/{UNITS}/{path.name}", OWNER)
-    for also in install.also:
-        _enable(tree, _expand(also, instance), on)
-
-
-def _install(path: Path) -> _Install:
-    """The [Install] section of a unit file."""
-    found = _Install()
-    inside = False
-    for raw in path.read_text().splitlines():
-        line = raw.strip()
-        if line.startswith("["):
-            inside = line == "[Install]"
-            continue
-        key, equals, value = line.partition("=")
-        if not inside or not equals or line.startswith(("#", ";")):
-            continue
-        name = key.strip().lower()
-        if name in WANTS:
-            found.wants += [(WANTS[name], word) for word in value.split()]
-        elif name == "alias":
-            found.alias += value.split()
-        elif name == "also":
-            found.also += value.split()
-        elif name == "defaultinstance":
-            found.default_instance = value.strip()
-    return found
-
-
-def _expand(text: str, unit: str) -> str:
-    """Replace the specifiers that unit names may hold."""
-    stem = unit.rsplit(".", 1)[0]
-    prefix, _, instance = stem.partition("@")
-    known = {"%%": "%", "%n": unit, "%N": stem, "%p": prefix, "%i": instance, "%j": prefix.rsplit("-", 1)[-1]}
-    return re.sub(r"%.", lambda hit: known.get(hit[0], hit[0]), text)
+def _on(links: Mapping[str, str]) -> Iterator[str]:
+    """The units that links turn on: those that another unit pulls in, and those with an alias."""
+    for name, target in links.items():
+        folder, _, unit = name.rpartition("/")
+        if folder.startswith(f"{OWN_UNITS}/") and folder.endswith(PULLING):
+            yield unit
+        elif folder == OWN_UNITS and target != "/dev/null":
+            yield PurePosixPath(target).name

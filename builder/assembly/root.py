@@ -1,4 +1,4 @@
-"""Formats: paths inside a tree, as they mean on the machine that will run it.
+"""Paths inside a tree, as they mean on the machine that will run it.
 
 A tree holds `usr` and not the links `/bin`, `/lib` and so on that the running system has
 beside it; symbolic links in it are absolute for that system, not for the builder.
@@ -6,13 +6,16 @@ beside it; symbolic links in it are absolute for that system, not for the builde
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from builder.errors import Code, ColvertError
 
+# /etc of the packages: the lower layer of the running system's /etc
+ETC = "usr/share/colvert/etc"
 # What stands beside usr in a merged-/usr root.
 COMPAT = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib"}
 # What stands inside usr for the sake of old paths.
@@ -62,10 +65,33 @@ class Root:
         return self.at(self.resolve(name)[0]).exists()
 
     def glob(self, pattern: str) -> Iterator[str]:
-        """The paths that match a pattern, sorted; a path without wildcards may pass through links."""
-        if not any(mark in pattern for mark in "*?["):
-            if (self.path / pattern).is_symlink() or self.exists(pattern):
+        """The paths that match a pattern, sorted; links on the way are followed as the machine would.
+
+        A wildcard stands for part of one name. A path without one need not exist, if it is a link.
+        """
+        if not _is_pattern(pattern):
+            if self._is_there(pattern):
                 yield pattern
             return
-        for found in sorted(self.path.glob(pattern)):
-            yield str(PurePosixPath(found.relative_to(self.path)))
+        yield from self._matching("", [part for part in pattern.split("/") if part])
+
+    def _matching(self, folder: str, parts: list[str]) -> Iterator[str]:
+        """The paths below a directory that match the parts of a pattern."""
+        first, *rest = parts
+        place = self.at(self.resolve(folder)[0])
+        names = os.listdir(place) if place.is_dir() else []
+        for name in sorted(fnmatch.filter(names, first)) if _is_pattern(first) else [first]:
+            path = f"{folder}/{name}".lstrip("/")
+            if rest:
+                yield from self._matching(path, rest)
+            elif self._is_there(path):
+                yield path
+
+    def _is_there(self, name: str) -> bool:
+        """Whether there is a path, or a link that leads nowhere."""
+        folder, _, base = name.rpartition("/")
+        return self.at(f"{self.resolve(folder)[0]}/{base}".lstrip("/")).is_symlink() or self.exists(name)
+
+
+def _is_pattern(text: str) -> bool:
+    return any(mark in text for mark in "*?[")

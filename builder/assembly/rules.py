@@ -1,23 +1,23 @@
-"""Formats: the named rules that finish a tree; each file they make is theirs (`rule:NAME`)."""
+"""The named rules that finish a tree; each file they make is theirs (`rule:NAME`)."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.assembly.presets import UnitRules, apply_presets
-from builder.assembly.root import COMPAT
-from builder.assembly.tree import ETC, PackageImage, Tree, check_owned, merge, totals
+from builder.assembly.root import ETC
+from builder.assembly.tree import PackageImage, Tree, check_owned, merge, totals
+from builder.assembly.view import view
 from builder.errors import Code, ColvertError, raise_all
-from builder.pipeline.key import walk
-from builder.sandbox.run import Bind, sandbox_id
-from builder.tools.workspace import Bench, bench
+from builder.formats.elf import read_elf
+from builder.pipeline.files import open_regular
+from builder.sandbox.run import sandbox_id
+from builder.tools.workspace import bench
 
 ACCOUNTS = {"passwd": 0o644, "group": 0o644, "shadow": 0o600, "gshadow": 0o600}
 PACKAGES = "usr/share/colvert/packages.json"
@@ -70,17 +70,30 @@ def assemble(
 ) -> TreeReport:
     """Lay packages together in `out` and finish the tree; what does not ship goes to `side`."""
     tree = merge(packages, out, side=side, exclude=rules.exclude)
+    _programs(tree)
     _files(tree, rules.files)
     _os_release(tree, rules.os_release)
     _update(tree, rules.update, rules.ring)
     _tmpfiles(tree)
     _accounts(tree, sdk_root, rules.epoch)
-    units = apply_presets(tree, rules.units)
+    units = apply_presets(tree, rules.units, sdk_root)
     _package_list(tree, packages, rules.licence_texts)
     kernel = _modules(tree, side, sdk_root)
     _library_cache(tree, sdk_root)
     check_owned(tree)
     return TreeReport(dict(sorted(tree.owners.items())), totals(tree.owners, out), tuple(units), kernel)
+
+
+def _programs(tree: Tree) -> None:
+    """Programs and libraries whose notes later stages rely on; merely looks."""
+    problems = []
+    for name, owner in tree.owners.items():
+        if tree.is_file(name):
+            try:
+                read_elf(tree.out / name)
+            except ColvertError as error:
+                problems.append(error.but(what=f"{owner}: /{name}: {error.what}"))
+    raise_all(problems)
 
 
 def _files(tree: Tree, files: Sequence[ExtraFile]) -> None:
@@ -98,8 +111,14 @@ def _files(tree: Tree, files: Sequence[ExtraFile]) -> None:
         if file.link is not None:
             tree.link(name, file.link, "rule:files")
         else:
-            content = file.source.read_bytes() if file.source is not None else (file.text or "").encode()
+            content = (file.text or "").encode() if file.source is None else _given(file.source)
             tree.write(name, content, "rule:files", file.mode)
+
+
+def _given(path: Path) -> bytes:
+    """The content of a file that the manifest names; it may be a link, and has to be a file."""
+    with open_regular(path.resolve(), code=Code.MANIFEST_INVALID) as stream:
+        return stream.readall()
 
 
 def _os_release(tree: Tree, fields: Mapping[str, str]) -> None:
@@ -132,7 +151,11 @@ def _tmpfiles(tree: Tree) -> None:
     """
     known = _named_in_tmpfiles(tree)
     inner = [name for name in sorted(tree.var) if not any(other.startswith(f"{name}/") for other in tree.var)]
-    lines = [f"d /{name} {tree.var[name][0]:04o} root root -" for name in inner if f"/{name}" not in known]
+    lines = [
+        f"d {_escaped(f'/{name}')} {tree.var[name][0]:04o} root root -"
+        for name in inner
+        if f"/{name}" not in known
+    ]
     if lines:
         head = "# Empty directories that packages brought.\n"
         tree.write(
@@ -140,70 +163,54 @@ def _tmpfiles(tree: Tree) -> None:
         )
 
 
+def _escaped(path: str) -> str:
+    """A path as tmpfiles.d(5) reads it: % begins a specifier, white space and quotes end or join words."""
+    return re.sub(r"""[^\w/.,:+@=~-]""", lambda hit: "%%" if hit[0] == "%" else _octets(hit[0]), path)
+
+
+def _octets(character: str) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in character.encode())
+
+
 def _named_in_tmpfiles(tree: Tree) -> set[str]:
-    folder = tree.out / "usr/lib/tmpfiles.d"
-    files = sorted(folder.glob("*.conf")) if folder.is_dir() else []
-    lines = [line.split() for path in files for line in path.read_text().splitlines()]
+    lines = [
+        line.split()
+        for folder in ("usr/lib/tmpfiles.d", f"{ETC}/tmpfiles.d")
+        for name in tree.listed(folder, ".conf")
+        for line in tree.text(name).splitlines()
+    ]
     return {words[1].rstrip("/") for words in lines if len(words) > 1 and not words[0].startswith("#")}
-
-
-def _view(table: Bench, tree: Tree) -> Path:
-    """A root to run tools on: `etc` writable (a copy of the tree's), `usr` the tree's, the usual links."""
-    root = table.work / "root"
-    for folder in (root, root / "etc", root / "usr"):
-        folder.mkdir()
-    for name, target in COMPAT.items():
-        (root / name).symlink_to(target)
-    for entry in (tree.out / ETC).iterdir() if (tree.out / ETC).is_dir() else ():
-        if entry.is_file() and not entry.is_symlink():
-            shutil.copyfile(entry, root / "etc" / entry.name)
-    owner = sandbox_id()
-    for name, _entry in [("", None), *walk(root)]:
-        path = root / name
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() else 0o644)
-            os.chown(path, owner, owner) if owner is not None else None
-    return root
 
 
 def _accounts(tree: Tree, sdk_root: Path, epoch: int) -> None:
     """rule:accounts, users and groups of the packages' sysusers.d, with numbers that never change."""
     _no_dynamic_ids(tree)
-    with bench(tree.out.parent / "accounts", sdk_root, {}) as table:
-        root = _view(table, tree)
+    with view(tree, "accounts", sdk_root) as root:
+        present = [name for name in ACCOUNTS if root.inside.stat(f"etc/{name}")]
+        for name in present:
+            root.inside.chmod(f"etc/{name}", ACCOUNTS[name])
+        root.run("systemd-sysusers", f"--root={root.root}", env={"SOURCE_DATE_EPOCH": str(epoch)})
         for name, mode in ACCOUNTS.items():
-            if (root / "etc" / name).exists():
-                (root / "etc" / name).chmod(mode)
-        usr = Bind((tree.out / "usr").resolve(), table.target("root/usr"))
-        table.run(
-            "systemd-sysusers",
-            f"--root={table.target('root')}",
-            env={"SOURCE_DATE_EPOCH": str(epoch)},
-            binds=(usr,),
-        )
-        for name, mode in ACCOUNTS.items():
-            path = root / "etc" / name
-            if path.exists():
+            if root.inside.stat(f"etc/{name}"):
                 # sysusers makes new ones with mode 0000, closed to their owner as well
-                path.chmod(0o600)
-                tree.write(f"{ETC}/{name}", path.read_bytes(), "rule:accounts", mode)
+                root.inside.chmod(f"etc/{name}", 0o600)
+                tree.write(f"{ETC}/{name}", root.inside.read(f"etc/{name}"), "rule:accounts", mode)
 
 
 def _no_dynamic_ids(tree: Tree) -> None:
     """An id that depends on which packages an image has would give one user's files to another."""
-    folder = tree.out / "usr/lib/sysusers.d"
     fixed = {
         line.split(":")[0]
-        for name in ("passwd", "group")
-        if (tree.out / ETC / name).is_file()
-        for line in (tree.out / ETC / name).read_text().splitlines()
+        for name in (f"{ETC}/passwd", f"{ETC}/group")
+        if name in tree.owners
+        for line in tree.text(name).splitlines()
     }
     floating: dict[str, str] = {}
-    for path in sorted(folder.glob("*.conf")) if folder.is_dir() else ():
-        for line in path.read_text().splitlines():
+    for name in [*tree.listed("usr/lib/sysusers.d", ".conf"), *tree.listed(f"{ETC}/sysusers.d", ".conf")]:
+        for line in tree.text(name).splitlines():
             hit = DYNAMIC.match(line)
             if hit:
-                floating.setdefault(hit[1], path.name)
+                floating.setdefault(hit[1], name.rpartition("/")[2])
             elif line[:1] in "ug" and len(line.split()) > 2:
                 fixed.add(line.split()[1])
     wrong = [f"{name} ({where})" for name, where in sorted(floating.items()) if name not in fixed]
@@ -217,11 +224,9 @@ def _no_dynamic_ids(tree: Tree) -> None:
 
 def _library_cache(tree: Tree, sdk_root: Path) -> None:
     """rule:libraries, where the dynamic linker finds what."""
-    with bench(tree.out.parent / "libraries", sdk_root, {}) as table:
-        root = _view(table, tree)
-        usr = Bind((tree.out / "usr").resolve(), table.target("root/usr"))
-        table.run("ldconfig", "-X", "-r", table.target("root"), binds=(usr,))
-        tree.write(f"{ETC}/ld.so.cache", (root / "etc/ld.so.cache").read_bytes(), "rule:libraries")
+    with view(tree, "libraries", sdk_root) as root:
+        root.run("ldconfig", "-X", "-r", root.root)
+        tree.write(f"{ETC}/ld.so.cache", root.inside.read("etc/ld.so.cache"), "rule:libraries")
 
 
 def _package_list(tree: Tree, packages: Sequence[PackageImage], texts: Mapping[str, Path]) -> None:
@@ -241,7 +246,20 @@ def _package_list(tree: Tree, packages: Sequence[PackageImage], texts: Mapping[s
     )
     _no_text_missing(packages, texts)
     for name in sorted({licence for package in packages for licence in package.licences}):
-        tree.write(f"{LICENCES}/{name}", texts[name].read_bytes(), "rule:packages")
+        tree.write(f"{LICENCES}/{name}", _licence(texts[name]), "rule:packages")
+
+
+def _licence(path: Path) -> bytes:
+    """The text of a licence: a file of its overlay, or a link to one beside it."""
+    final = path.resolve()
+    if not final.is_relative_to(path.parent.resolve()):
+        raise ColvertError(
+            Code.LICENCE_TEXT,
+            f"the licence text {path} is a symbolic link to {final}, outside of its directory",
+            hint="put the text itself into the overlay",
+        )
+    with open_regular(final, code=Code.LICENCE_TEXT) as stream:
+        return stream.readall()
 
 
 def _no_text_missing(packages: Sequence[PackageImage], texts: Mapping[str, Path]) -> None:
@@ -263,6 +281,7 @@ def _no_text_missing(packages: Sequence[PackageImage], texts: Mapping[str, Path]
 def _modules(tree: Tree, side: Path, sdk_root: Path) -> str | None:
     """The kernel's release; rule:modules makes modules.dep where the package did not."""
     folder = side / "usr/lib/modules"
+    # written by `merge`, which follows no link: what is here are the packages' files themselves
     releases = sorted(p.parent.name for p in folder.glob("*/vmlinuz")) if folder.is_dir() else []
     if len(releases) > 1:
         raise ColvertError(
@@ -273,8 +292,11 @@ def _modules(tree: Tree, side: Path, sdk_root: Path) -> str | None:
     if not releases:
         return None
     release = releases[0]
-    modules = tree.out / "usr/lib/modules" / release
-    if any(modules.rglob("*.ko*")) and not (modules / "modules.dep").exists():
+    modules = f"usr/lib/modules/{release}"
+    has_modules = any(
+        name.startswith(f"{modules}/") and ".ko" in name.rpartition("/")[2] for name in tree.owners
+    )
+    if has_modules and f"{modules}/modules.dep" not in tree.owners:
         _depmod(tree, release, sdk_root)
     return release
 
@@ -288,5 +310,5 @@ def _depmod(tree: Tree, release: str, sdk_root: Path) -> None:
             os.chown(folder, owner, owner) if owner is not None else None
         table.run("depmod", "-b", f"{table.source('tree')}/usr", "-o", table.target(""), release)
         for path in sorted((table.work / "lib/modules" / release).iterdir()):
-            if stat.S_ISREG(path.stat().st_mode):
+            if path.is_file() and not path.is_symlink():
                 tree.write(f"usr/lib/modules/{release}/{path.name}", path.read_bytes(), "rule:modules")

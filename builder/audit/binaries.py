@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from builder.assembly.tree import ETC
+from builder.assembly.root import ETC
 from builder.audit.files import Tree
 from builder.audit.findings import Found
 from builder.audit.policy import Check, Flag

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.assembly.root import Root
-from builder.assembly.tree import ETC
+from builder.assembly.root import ETC, Root
 from builder.audit.findings import Found
 from builder.audit.policy import Check
 from builder.errors import ColvertError

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from builder.assembly.presets import SUFFIXES, UNITS
-from builder.assembly.tree import ETC
+from builder.assembly.root import ETC
 from builder.errors import Code, ColvertError, Location
 from builder.formats.capabilities import capabilities
 from builder.pipeline.key import digest_file, walk

@@ -1,4 +1,4 @@
-"""Formats: a disk as those who write image files see it: its data in chunks, compressed once.
+"""The content of a disk as the writers of image files see it: its data in chunks, compressed once.
 
 All image formats of a disk hold the same data, and most of them compress it with deflate. So
 the disk is packed once (`packer.py`, inside the SDK), in blocks that fit into a VMDK's grain,
@@ -16,6 +16,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+from builder.errors import Code, ColvertError
 from builder.formats.chunk import Chunk, FileChunk, Piece, PlainChunk
 from builder.formats.sparse import CHUNK, data_chunks
 
@@ -70,25 +71,36 @@ class OpenFile:
 
 def open_content(disk: Path, packed: Packed) -> Content:
     """The content of a file that was packed."""
+    size = _whole(disk)
     raw, data = OpenFile(disk), OpenFile(packed.data)
-    assert disk.stat().st_size % CHUNK == 0
     rows = json.loads(packed.index.read_text())
     chunks: dict[int, Chunk] = {
         offset: FileChunk(raw.fd, offset, data.fd, place, size, adler) for offset, place, size, adler in rows
     }
-    return Content(disk.stat().st_size, chunks, (raw, data))
+    return Content(size, chunks, (raw, data))
 
 
 def open_plain(disk: Path) -> Content:
     """The content of a file that was not packed."""
-    size = disk.stat().st_size
-    assert size % CHUNK == 0
+    size = _whole(disk)
     file = OpenFile(disk)
     with disk.open("rb", buffering=0) as stream:
         chunks: dict[int, Chunk] = {
             offset: PlainChunk(file.fd, offset) for offset, _ in data_chunks(stream, size)
         }
     return Content(size, chunks, (file,))
+
+
+def _whole(disk: Path) -> int:
+    """The size of a disk, which image files hold in whole chunks."""
+    size = disk.stat().st_size
+    if size % CHUNK:
+        raise ColvertError(
+            Code.IMAGE_INVALID,
+            f"{disk} has {size} bytes, not a multiple of {CHUNK} (64 KiB)",
+            hint="give the disk, or the partition, a size in whole MiB",
+        )
+    return size
 
 
 def plain(piece: Piece) -> bytes:

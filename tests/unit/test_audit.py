@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.assembly.tree import ETC
+from builder.assembly.root import ETC
 from builder.audit.binaries import Binaries, _has
 from builder.audit.files import Tree, check_files, check_tmpfiles
 from builder.audit.findings import Found, Verdict, judge

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.assembly.presets import UnitRules, apply_presets
+from builder.assembly.root import ETC
 from builder.assembly.rules import _no_dynamic_ids, _os_release, _tmpfiles
-from builder.assembly.tree import ETC, PackageImage, Tree, check_owned, merge
+from builder.assembly.tree import PackageImage, Tree, check_owned, merge
 from builder.errors import Code, ColvertError
 
 ELF = b"\x7fELF\x02\x01" + bytes(100)
@@ -39,11 +41,26 @@ def shipped(tree: Tree) -> set[str]:
     return {name for name in tree.owners if not (tree.out / name).is_dir() or (tree.out / name).is_symlink()}
 
 
-def test_files_are_shared_not_copied(tmp_path: Path) -> None:
+def test_files_are_copies(tmp_path: Path) -> None:
     one = package(tmp_path, "a/one-1", {"usr/bin/one": "1"})
+    (one.image / "usr/bin/one").chmod(0o4755)
     tree = merged(tmp_path, one)
-    assert os.path.samefile(tree.out / "usr/bin/one", one.image / "usr/bin/one")
+    assert stat.S_IMODE((tree.out / "usr/bin/one").stat().st_mode) == 0o4755
     assert tree.owners["usr/bin/one"] == "a/one-1"
+    (tree.out / "usr/bin/one").write_text("2")
+    assert (one.image / "usr/bin/one").read_text() == "1"
+
+
+def test_true_modes_come_from_the_package_s_record(tmp_path: Path) -> None:
+    files: dict[str, str | bytes | None] = {"usr/sbin/x": "x", "usr/share/d/y": "y", "var/lib/z": None}
+    one = package(tmp_path, "a/one-1", files)
+    for name in ("usr/sbin/x", "usr/share/d/y"):
+        (one.image / name).chmod(0o444)
+    kept = replace(one, modes={"usr/sbin/x": 0o4711, "usr/share/d": 0o2750, "var/lib/z": 0o700})
+    tree = merged(tmp_path, kept)
+    modes = {name: stat.S_IMODE((tree.out / name).stat().st_mode) for name in tree.owners}
+    assert (modes["usr/bin/x"], modes["usr/share/d"], modes["usr/share/d/y"]) == (0o4711, 0o2750, 0o444)
+    assert tree.var["var/lib/z"] == (0o700, "a/one-1")
 
 
 def test_etc_becomes_the_lower_layer(tmp_path: Path) -> None:
@@ -195,60 +212,3 @@ def test_accounts_without_a_number_are_refused(tmp_path: Path) -> None:
         _no_dynamic_ids(tree)
     assert "one (a.conf)" in caught.value.what
     assert "two" not in caught.value.what
-
-
-UNITS: dict[str, str | bytes | None] = {
-    "usr/lib/systemd/system/on.service": "[Service]\nExecStart=/x\n[Install]\nWantedBy=multi-user.target\n",
-    "usr/lib/systemd/system/off.service": "[Install]\nWantedBy=multi-user.target\n",
-    "usr/lib/systemd/system/static.service": "[Unit]\n",
-    "usr/lib/systemd/system/getty@.service": "[Install]\nWantedBy=getty.target\nDefaultInstance=tty1\n",
-    "usr/lib/systemd/system/plain@.service": "[Install]\nWantedBy=multi-user.target\n",
-    "usr/lib/systemd/system/named.service":
-        "[Install]\nAlias=dbus-x.service\nAlso=also.socket\nRequiredBy=a.target b.target\n",
-    "usr/lib/systemd/system/also.socket": "[Install]\nWantedBy=sockets.target\n",
-    "usr/lib/systemd/system/alias.service": "-> on.service",
-    "usr/lib/systemd/system-preset/50-a.preset":
-        "# c\nenable on.service\nenable getty@.*\nenable named.service\nenable plain@.service one two\n",
-    "usr/lib/systemd/system-preset/99-z.preset": "disable *\n",
-}  # fmt: skip
-
-
-def links(tree: Tree) -> dict[str, str]:
-    base = tree.out / ETC / "systemd/system"
-    return {str(path.relative_to(base)): os.readlink(path) for path in base.rglob("*") if path.is_symlink()}
-
-
-def test_presets_make_the_links_that_systemctl_makes(tmp_path: Path) -> None:
-    tree = merged(tmp_path, package(tmp_path, "a/one-1", UNITS))
-    on = apply_presets(tree, UnitRules())
-    unit = "/usr/lib/systemd/system"
-    assert links(tree) == {
-        "multi-user.target.wants/on.service": f"{unit}/on.service",
-        "getty.target.wants/getty@tty1.service": f"{unit}/getty@.service",
-        "multi-user.target.wants/plain@one.service": f"{unit}/plain@.service",
-        "multi-user.target.wants/plain@two.service": f"{unit}/plain@.service",
-        "dbus-x.service": f"{unit}/named.service",
-        "a.target.requires/named.service": f"{unit}/named.service",
-        "b.target.requires/named.service": f"{unit}/named.service",
-        "sockets.target.wants/also.socket": f"{unit}/also.socket",
-    }
-    assert "static.service" not in on
-    check_owned(tree)
-
-
-def test_the_manifest_is_above_the_presets(tmp_path: Path) -> None:
-    tree = merged(tmp_path, package(tmp_path, "a/one-1", UNITS))
-    apply_presets(tree, UnitRules(("off.service",), ("on.service",), ("static.service",)))
-    found = links(tree)
-    assert "multi-user.target.wants/off.service" in found
-    assert "multi-user.target.wants/on.service" not in found
-    assert found["static.service"] == "/dev/null"
-
-
-def test_an_unknown_unit_is_an_error(tmp_path: Path) -> None:
-    tree = merged(tmp_path, package(tmp_path, "a/one-1", UNITS))
-    with pytest.raises(ColvertError) as caught:
-        apply_presets(tree, UnitRules(enable=("nothing.service",)))
-    assert caught.value.code is Code.IMAGE_INVALID
-    apply_presets(tree, UnitRules(enable=("plain@three.service",)))
-    assert "multi-user.target.wants/plain@three.service" in links(tree)

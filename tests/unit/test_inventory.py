@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from builder.assembly.tree import ETC
+from builder.assembly.root import ETC
 from builder.build.inventory import stored_inventory, take_inventory
 from builder.cli.main import cli
 from builder.describe.compare import Change, Difference, Section, compare
