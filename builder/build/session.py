@@ -25,7 +25,8 @@ from builder.packages.builder import Builder
 from builder.packages.bump import Bump, bumped_overlay, find_bumps
 from builder.packages.fetch import Distfile, Fetcher
 from builder.packages.overlay import Overlay, Settings, read_overlay
-from builder.packages.plan import Overlays, Plan, make_plan
+from builder.packages.plan import FILE as PLAN
+from builder.packages.plan import Overlays, Plan, Resolve
 from builder.packages.repository import check_distinct, check_masters, check_profile
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.code import CodeDigests
@@ -104,13 +105,19 @@ class Session:
     @cached_property
     def _resolved(self) -> tuple[Plan, Overlays]:
         try:
-            plan, overlays = make_plan(self.executor, self.atoms, self.settings)
+            plan, overlays = self._resolve()
         except ColvertError as error:
             raise self._placed(error) from error
         if self.lock is not None:
             sources = self._builder(plan, overlays).all_sources()
             check_locked(self.lock, sdk=lock_sdk(self.sdk), sources=lock_sources(sources))
         return plan, overlays
+
+    def _resolve(self) -> tuple[Plan, Overlays]:
+        """The plan, from the store if nothing that it depends on has changed, and the overlays in it."""
+        overlays = self.settings.ingest(self.store)
+        entry = self.executor.obtain(Resolve(self.atoms, self.settings.configuration, overlays))
+        return Plan.model_validate_json(self.store.read(entry.part(PLAN))), overlays
 
     @property
     def plan(self) -> Plan:

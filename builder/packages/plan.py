@@ -14,10 +14,8 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from builder.errors import Code, ColvertError
-from builder.packages.overlay import Settings
 from builder.packages.portage.config import ENVIRONMENT, SYSROOT, TMPFS, Configuration, binds, write_config
 from builder.pipeline.artifact import Artifact
-from builder.pipeline.executor import Executor
 from builder.pipeline.stage import Stage, Work
 from builder.sandbox.run import Bind, Sandbox, hand_over, run
 
@@ -187,15 +185,6 @@ class Resolve(Stage):
         plan = Plan.model_validate(answer)
         plan.order()
         (work.out / FILE).write_text(plan.model_dump_json(indent=1))
-
-
-def make_plan(executor: Executor, atoms: Sequence[str], settings: Settings) -> tuple[Plan, Overlays]:
-    """The plan, from the store where nothing that it depends on has changed; and the copies of the overlays
-    that it was made from."""
-    overlays = settings.ingest(executor.store)
-    stage = Resolve(tuple(atoms), settings.configuration, overlays)
-    entry = executor.obtain(stage)
-    return Plan.model_validate_json((executor.store.path(entry.artifact) / FILE).read_bytes()), overlays
 
 
 def shorten(text: str) -> list[str]:

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from builder.pipeline.artifact import Artifact
 from builder.pipeline.executor import Executor
 from builder.pipeline.scheduler import Job, order
-from builder.pipeline.store import Entry, Record
+from builder.pipeline.stage import Stage, uses
+from builder.pipeline.store import Entry, Record, Store
 
 DEPENDENCY = re.compile(r"dependencies\.|tree$|usr|verity$|boot$|disk$|packed$|initrd$|uki")
 
@@ -75,7 +77,21 @@ def _row(executor: Executor, job: Job, made: dict[str, Entry], old: Record | Non
         return Row(job, Why.NEW, "", key, spent, inputs, {})
     names = [change.name for change in compare(earlier, inputs)]
     why = Why.DEPENDENCY if names and all(DEPENDENCY.match(name) for name in names) else Why.CHANGED
-    return Row(job, why, ", ".join(names[:4]), key, spent, inputs, earlier)
+    files = changed_files(executor.store, old, stage)
+    return Row(job, why, ", ".join([*names, *files][:4]), key, spent, {**inputs, **files}, earlier)
+
+
+def changed_files(store: Store, old: Record, stage: Stage) -> dict[str, str]:
+    """The files that differ in an input that was taken in, by name, where one such input is another one."""
+    now = {artifact.digest: artifact for artifact in uses(stage)}
+    before = {digest: Artifact("input", digest) for digest in old.uses}
+    gone = [one for digest, one in before.items() if digest not in now and store.has(one)]
+    fresh = [one for digest, one in now.items() if digest not in before and store.has(one)]
+    if len(gone) != 1 or len(fresh) != 1:
+        return {}
+    one, other = ({item.name: item for item in store.index(each)} for each in (gone[0], fresh[0]))
+    names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    return {f"file {name}": other[name].value if name in other else "" for name in names}
 
 
 def _last_records(executor: Executor, jobs: Iterable[Job]) -> dict[str, Record]:

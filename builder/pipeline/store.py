@@ -4,7 +4,6 @@
     records/KEY[:2]/KEY.json          a stage that ran: its inputs and the digest of its artifact
     objects/DIGEST[:2]/DIGEST/index   every path of an artifact with its true mode and digest
     objects/DIGEST[:2]/DIGEST/data/   the artifact; its files are 0444 (programs 0555)
-    objects/DIGEST[:2]/DIGEST/state   size, mtime and ctime of its files when it was stored
     aside/                            what was damaged or could not be read as this format
     locks/, leases/, tmp/             build locks; leases of running builds; incomplete entries
 
@@ -17,7 +16,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import stat
 import threading
 import time
 import uuid
@@ -37,7 +35,7 @@ from builder.pipeline.key import digest_bytes, walk
 from builder.pipeline.lock import held, lock
 
 FORMAT = "2"
-DATA, INDEX, STATE = "data", "index", "state"
+DATA, INDEX = "data", "index"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -194,14 +192,6 @@ class Store:
         with self._mutex:
             self._verified.add(artifact.digest)
 
-    def untouched(self, artifact: Artifact) -> bool:
-        """Whether no file of it was written to since it was stored, by size and times (not by content)."""
-        path = self._object(artifact.digest)
-        try:
-            return (path / STATE).read_text() == _state(path / DATA)
-        except OSError:
-            return False
-
     def _whole(self, path: Path, wanted: str) -> bool:
         """Whether an object is what its name says. Reading errors are raised: they prove no damage."""
         data = (path / INDEX).read_bytes()
@@ -250,7 +240,6 @@ class Store:
             self._pin(artifact.digest)
             _make_read_only(place / DATA, items)
             (place / INDEX).write_bytes(to_bytes(items))
-            (place / STATE).write_text(_state(place / DATA))
             _sync(place)
             self._appear(place, self._object(artifact.digest))
         with self._mutex:
@@ -292,6 +281,17 @@ class Store:
             return there
         write_atomic(path, record.model_dump_json(indent=1).encode())
         return Entry(place, record)
+
+    def copy_to(self, entry: Entry, root: Path) -> None:
+        """Put a copy of an entry into the store at `root`, which nobody uses yet."""
+        _check_format(root)
+        record = self._record(entry.record.key)
+        for path in (entry.path, record):
+            (root / path.relative_to(self.root)).parent.mkdir(parents=True, exist_ok=True)
+        target = root / entry.path.relative_to(self.root)
+        if not target.exists():
+            shutil.copytree(entry.path, target, symlinks=True)
+        shutil.copyfile(record, root / record.relative_to(self.root))
 
     # --- removing -------------------------------------------------------------
 
@@ -470,16 +470,6 @@ def _make_read_only(root: Path, items: Iterable[Item]) -> None:
         elif item.type is Type.DIRECTORY:
             os.chmod(root / item.name, 0o755)
     os.chmod(root, 0o755)
-
-
-def _state(root: Path) -> str:
-    """Digest of the sizes and times of all files: what changes when one is written to."""
-    lines = []
-    for name, entry in walk(root):
-        info = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(info.st_mode):
-            lines.append(f"{info.st_size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_nlink} {name}\0")
-    return digest_bytes("".join(lines).encode("utf-8", "surrogateescape"))
 
 
 def _sync(path: Path) -> None:

@@ -217,8 +217,9 @@ class _Second:
         (self.home / "sdk").symlink_to(self.session.home.sdk)
         taken = [entry for entry in first if self._is_input(entry)]
         for entry in taken:
-            place = self.home / "store" / entry.path.relative_to(self.session.home.store)
-            copy_entry(entry, place, self.user)
+            self.session.store.copy_to(entry, self.home / "store")
+        if self.user is not None and taken:
+            hand_to(self.home / "store", self.user)
         return {entry.record.key for entry in taken}
 
     def _is_input(self, entry: Entry) -> bool:
@@ -338,13 +339,10 @@ def listing(place: Path) -> list[str]:
         shutil.rmtree(probe)
 
 
-def copy_entry(entry: Entry, place: Path, owner: int | None) -> None:
-    """Put an entry of one store into another, owned by whoever builds there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(entry.path, place, symlinks=True)
-    if owner is not None:
-        for _, item in walk(place):
-            os.chown(item.path, owner, owner, follow_symlinks=False)
+def hand_to(place: Path, owner: int) -> None:
+    """Give everything in a directory to the user who builds there."""
+    for _, item in walk(place):
+        os.chown(item.path, owner, owner, follow_symlinks=False)
 
 
 def report_json(report: Report) -> str:
