@@ -18,6 +18,7 @@ from builder.formats.gpt import MIB, Contents, Sizes
 from builder.machine.files import Host
 from builder.machine.qemu import Firmware
 from builder.machine.variables import enroll
+from builder.sandbox.home import open_home
 from builder.signing.project_keys import ProjectKeys
 from builder.tools.esp import BootFiles, make_fat
 from builder.tools.oem import make_oem
@@ -72,7 +73,7 @@ def sign_root_hash(root_hash: str, keys: ProjectKeys, name: str) -> bytes:
 
 def firmware(host: Host, keys: ProjectKeys, out: Path) -> Firmware:
     """A firmware with the keys enrolled."""
-    return Firmware.secure(enroll(host.sdk, keys.variables(), out))
+    return Firmware.secure(enroll(host.sdk, open_home().cache, keys.variables(), out))
 
 
 def loader_of(release: Release) -> Path:

@@ -38,7 +38,7 @@ def host_of(home: Path | None) -> Host:
 
 
 @contextmanager
-def firmware_variables(host: Host, keys: Path | None, *, wanted: bool) -> Iterator[Path | None]:
+def firmware_variables(host: Host, roots: Path, keys: Path | None, *, wanted: bool) -> Iterator[Path | None]:
     """A file with the variables of a firmware that has the keys enrolled; nothing where it is not wanted."""
     if not wanted:
         yield None
@@ -46,7 +46,7 @@ def firmware_variables(host: Host, keys: Path | None, *, wanted: bool) -> Iterat
     project = ProjectKeys(keys) if keys else development_keys(host.checkout_state, utc_now())
     with TemporaryDirectory(prefix="colvert-firmware-") as place:
         path = Path(place, "vars.fd")
-        yield enroll(host.sdk, project.variables(), path)
+        yield enroll(host.sdk, roots, project.variables(), path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,7 +107,7 @@ def cli(
         if keys is not None and not secure_boot:
             raise ColvertError(Code.USAGE, "--keys means nothing without it", hint="--secure-boot")
         host = host_of(home)
-        with firmware_variables(host, keys, wanted=secure_boot) as variables:
+        with firmware_variables(host, open_home(home).cache, keys, wanted=secure_boot) as variables:
             options = RunOptions(
                 image=image or newest(out),
                 ssh=ssh,

@@ -1,7 +1,8 @@
 """Firmware variables with a project's Secure Boot keys enrolled.
 
-virt-fw-vars of the SDK writes them into the variables that its OVMF starts with, so that no boot is
-spent on enrolling.
+virt-fw-vars writes them into the variables that the SDK's OVMF starts with, so that no boot is spent on
+enrolling. It runs in a Debian root of its own, made when it is first needed: the SDK is part of every
+package's key, and this tool reaches none of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 from builder.errors import Code, ColvertError
 from builder.machine.accel import FIRMWARE_VARS
+from builder.pipeline.key import digest_value
+from builder.sandbox.debian import SUITE, keep_root, make_root
 from builder.sandbox.run import Bind, Sandbox, hand_over, run
 
 # UEFI Specification 2.10, 32.6.1: the vendor GUID of each variable that decides what may start
@@ -25,10 +28,26 @@ ATTRIBUTES = 0x27
 # EFI_TIME of 1 January 2020: any will do, but later changes have to be later
 WHEN = bytes([0xE4, 0x07, 1, 1]).ljust(16, b"\0")
 FULL = "varstore is too small"
+EMPTY = "empty.fd"
+PACKAGES = ("python3-virt-firmware",)
 
 
-def enroll(sdk: Path, contents: Mapping[str, bytes], out: Path) -> Path:
-    """Write the variables to `out`: PK, KEK, db and dbx as given (signature lists), Secure Boot on."""
+def ensure_root(roots: Path) -> Path:
+    """The root with virt-fw-vars below `roots`, made now if need be (about half a minute)."""
+    place = roots / "firmware"
+
+    def make(work: Path) -> Path:
+        return make_root(work / "root", PACKAGES, log=place / "debian.log")
+
+    return keep_root(place, digest_value([SUITE, *PACKAGES])[:16], make)
+
+
+def enroll(sdk: Path, roots: Path, contents: Mapping[str, bytes], out: Path) -> Path:
+    """Write the variables to `out`: PK, KEK, db and dbx as given (signature lists), Secure Boot on.
+
+    `roots` is where Debian roots are kept.
+    """
+    tools = ensure_root(roots)
     variables = [
         {
             "name": name,
@@ -44,13 +63,14 @@ def enroll(sdk: Path, contents: Mapping[str, bytes], out: Path) -> Path:
         work = hand_over(Path(place))
         (work / "keys.json").write_text(json.dumps({"version": 2, "variables": variables}))
         (work / "keys.json").chmod(0o644)
-        _write(Sandbox(sdk, (Bind(work, "/run/work", writable=True),)))
+        shutil.copyfile(sdk / FIRMWARE_VARS.lstrip("/"), work / EMPTY)
+        _write(Sandbox(tools, (Bind(work, "/run/work", writable=True),)))
         shutil.copyfile(work / "vars.fd", out)
     return out
 
 
 def _write(box: Sandbox) -> None:
-    argv = ["virt-fw-vars", "--input", FIRMWARE_VARS, "--set-json", "keys.json"]
+    argv = ["virt-fw-vars", "--input", EMPTY, "--set-json", "keys.json"]
     argv += ["--set-true", "SecureBootEnable", "--output", "vars.fd"]
     try:
         run(argv, sandbox=box, cwd="/run/work")

@@ -10,6 +10,7 @@ import pytest
 from builder.errors import Code, ColvertError
 from builder.machine.accel import FIRMWARE_VARS
 from builder.machine.variables import enroll
+from builder.sandbox.home import open_home
 from builder.sandbox.sdk import Sdk
 from builder.signing.signature_list import GLOBAL, Signature, signature_lists
 
@@ -39,7 +40,7 @@ def revoked(count: int) -> bytes:
 
 def test_keys_are_written_and_secure_boot_is_on(sdk: Sdk, tmp_path: Path) -> None:
     contents = {"PK": revoked(1), "KEK": revoked(2), "db": revoked(3), "dbx": b""}
-    made = enroll(sdk.root, contents, tmp_path / "vars.fd").read_bytes()
+    made = enroll(sdk.root, open_home().cache, contents, tmp_path / "vars.fd").read_bytes()
     assert len(made) == (sdk.root / FIRMWARE_VARS.lstrip("/")).stat().st_size
     assert read(made) == {
         **{name: (0x27, contents[name]) for name in ("PK", "KEK", "db")},
@@ -49,13 +50,14 @@ def test_keys_are_written_and_secure_boot_is_on(sdk: Sdk, tmp_path: Path) -> Non
 
 def test_the_same_keys_give_the_same_bytes(sdk: Sdk, tmp_path: Path) -> None:
     one, other = (
-        enroll(sdk.root, {"PK": revoked(1)}, tmp_path / name).read_bytes() for name in ("one.fd", "other.fd")
+        enroll(sdk.root, open_home().cache, {"PK": revoked(1)}, tmp_path / name).read_bytes()
+        for name in ("one.fd", "other.fd")
     )
     assert one == other
 
 
 def test_keys_that_do_not_fit_are_an_error(sdk: Sdk, tmp_path: Path) -> None:
     with pytest.raises(ColvertError) as caught:
-        enroll(sdk.root, {"dbx": revoked(6000)}, tmp_path / "vars.fd")
+        enroll(sdk.root, open_home().cache, {"dbx": revoked(6000)}, tmp_path / "vars.fd")
     assert caught.value.code is Code.TOO_LARGE
     assert not (tmp_path / "vars.fd").exists()
