@@ -18,6 +18,7 @@ from builder.manifest.problems import nearest, quote
 from builder.packages.fetch import Fetcher, manifest_line
 from builder.packages.manifest_file import read_lines, renew, sources_in
 from builder.packages.portage.config import ENVIRONMENT, HERE, SYSROOT, TMPFS, Overlay, binds, write_config
+from builder.packages.repository import check_files
 from builder.pipeline.files import kind_of, replace_file
 from builder.pipeline.lock import held
 from builder.sandbox.run import Bind, hand_over, run
@@ -156,6 +157,7 @@ def _ask_portage(session: Session, wanted: Wanted) -> Mapping[str, Mapping[str, 
         write_config(session.settings, work / "config")
         shutil.copyfile(HERE / SCRIPT, work / "config/scripts" / SCRIPT)
         for overlay in session.settings.overlays:
+            check_files(overlay.path)
             shutil.copytree(overlay.path, work / "repos" / overlay.name, symlinks=True)
         box = sdk.sandbox(
             *binds(sdk, work / "config", work / "repos"),
