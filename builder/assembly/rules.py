@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.assembly.presets import UnitRules, apply_presets
-from builder.assembly.root import ETC
+from builder.assembly.presets import MANIFEST_PRESET, PRESETS, UnitRules, apply_presets
+from builder.assembly.root import ETC, INNER
 from builder.assembly.tree import PackageImage, Tree, check_owned, merge, totals
 from builder.assembly.view import view
 from builder.errors import Code, ColvertError, raise_all
 from builder.formats.elf import read_elf
 from builder.pipeline.files import open_regular
+from builder.places import place_problem
 from builder.sandbox.run import sandbox_id
 from builder.tools.workspace import bench
 
@@ -24,6 +25,20 @@ PACKAGES = "usr/share/colvert/packages.json"
 LICENCES = "usr/share/colvert/licences"
 UPDATE = "usr/lib/colvert/update.conf"
 RING = "usr/lib/colvert/keys/update"
+# files that rules write over anything else, and below what
+WRITTEN: Mapping[str, str] = {
+    "usr/lib/os-release": "`id`, `name` and `version` say what it holds",
+    PACKAGES: "it lists what the image has",
+    UPDATE: "`update` says what it holds",
+    f"{PRESETS}/{MANIFEST_PRESET}": "`units` says what it holds",
+    "usr/lib/sysusers.d/90-manifest.conf": "`users` and `groups` say what it holds",
+    "usr/lib/tmpfiles.d/zz-colvert-packages.conf": "give yours another name",
+    f"{ETC}/ld.so.cache": "it is made of what the image has",
+}
+WRITTEN_BELOW: Mapping[str, str] = {
+    LICENCES: "it has the texts of the overlays' `licenses`",
+    RING: "`update.keys` says what it holds",
+}
 # an id written by us, not one that sysusers took because it was free
 DYNAMIC = re.compile(r"^[ug]!?\s+(\S+)\s+-(?:\s|$)")
 
@@ -96,18 +111,24 @@ def _programs(tree: Tree) -> None:
     raise_all(problems)
 
 
+def tree_path(path: str) -> str:
+    """Where in a tree a file of the running system lies; an error where an image carries none."""
+    name = path.lstrip("/")
+    if problem := place_problem(f"/{name}"):
+        raise ColvertError(
+            Code.MANIFEST_INVALID, f"cannot add {path}: {problem}", hint="name a path below /usr or /etc"
+        )
+    first, _, rest = name.partition("/")
+    if first == "etc":
+        return f"{ETC}/{rest}"
+    old = next((old for old in INNER if name.startswith(f"{old}/")), None)
+    return f"{INNER[old]}/{name[len(old) + 1 :]}" if old else name
+
+
 def _files(tree: Tree, files: Sequence[ExtraFile]) -> None:
     """rule:files, what the manifest adds."""
     for file in files:
-        name = file.path.lstrip("/")
-        first, _, rest = name.partition("/")
-        name = f"{ETC}/{rest}" if first == "etc" else name
-        if first not in ("etc", "usr") or ".." in name.split("/"):
-            raise ColvertError(
-                Code.MANIFEST_INVALID,
-                f"cannot add {file.path}: only /usr and /etc are part of an image",
-                hint="name a path below /usr or /etc",
-            )
+        name = tree_path(file.path)
         if file.link is not None:
             tree.link(name, file.link, "rule:files")
         else:

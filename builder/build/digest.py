@@ -18,6 +18,7 @@ from builder.packages.fetch import Fetcher, manifest_line
 from builder.packages.manifest_file import read_lines, renew, sources_in
 from builder.packages.overlay import Overlay
 from builder.packages.portage.config import ENVIRONMENT, HERE, SYSROOT, TMPFS, binds, write_config
+from builder.packages.repository import check_files
 from builder.pipeline.files import write_atomic
 from builder.pipeline.lock import held
 from builder.pipeline.reading import kind_of
@@ -157,6 +158,7 @@ def _ask_portage(session: Session, wanted: Wanted) -> Mapping[str, Mapping[str, 
         work.chmod(0o755)
         write_config(session.settings.configuration, work / "config", [HERE / SCRIPT])
         for overlay in session.settings.overlays:
+            check_files(overlay.path)
             shutil.copytree(overlay.path, work / "repos" / overlay.name, symlinks=True)
         box = sdk.sandbox(
             *binds(sdk, work / "config", work / "repos"),

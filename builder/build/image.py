@@ -14,7 +14,7 @@ from builder.build.outputs import Deliveries
 from builder.build.provenance import provenance
 from builder.build.session import Session
 from builder.build.signing import begin_signing, leave_payload
-from builder.build.targets import check_settings, choose
+from builder.build.targets import choose
 from builder.build.trusted_keys import check_update
 from builder.build.usr import ROOT_HASH
 from builder.pipeline.lock import held
@@ -93,7 +93,6 @@ def build_images(
 ) -> Path:
     """Build everything for the targets, and the update files; returns `out`/VERSION."""
     platforms = choose(targets)
-    check_settings(session.loaded)
     earlier = check_update(session, deltas_from)
     check_licences(session)
     image = make_release(session, platforms, earlier)

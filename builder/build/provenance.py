@@ -14,6 +14,7 @@ from builder.manifest.load import LoadedManifest
 from builder.manifest.model import GitOverlay
 from builder.pipeline.key import Json, digest_bytes, digest_file
 from builder.sandbox.debian import SUITE
+from builder.texts import public
 from builder.updates.delta import Earlier
 
 VERSION = 1
@@ -77,8 +78,8 @@ def _materials(session: Session) -> Iterator[Material]:
     sources = {(item.name, item.sha512): item for node in packages for item in session.builder.sources(node)}
     for _, item in sorted(sources.items()):
         digests = {"blake2b": item.blake2b, "sha512": item.sha512}
-        more: dict[str, Json] = {"size": item.size, "uris": list(item.uris)}
-        yield Material(f"distfile:{item.name}", digests, item.uris[0] if item.uris else None, more)
+        more: dict[str, Json] = {"size": item.size, "uris": [public(uri) for uri in item.uris]}
+        yield Material(f"distfile:{item.name}", digests, public(item.uris[0]) if item.uris else None, more)
     for name, key in sorted(trusted_keys(session).items()):
         yield Material(f"key:{name}", {"sha256": digest_bytes(key.pem)})
     listed = digest_file(session.sdk.root / "etc/sdk-packages")
@@ -116,6 +117,6 @@ def _overlays(session: Session) -> Iterator[Material]:
         uri, more = None, dict[str, Json]()
         if isinstance(entry, GitOverlay):
             digests["gitCommit"] = entry.commit
-            uri = f"git+{entry.git}@{entry.commit}"
+            uri = f"git+{public(entry.git)}@{entry.commit}"
             more = {"path": entry.path} if entry.path else {}
         yield Material(f"overlay:{overlay.name}", digests, uri, more)

@@ -15,6 +15,7 @@ from builder.packages.fetch import Distfile
 from builder.packages.plan import Node
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.stage import Stage, Work
+from builder.texts import public
 
 TOOL = f"colvert-{builder.__version__}"
 
@@ -71,7 +72,10 @@ def describe(node: Node, pinned: Sequence[Distfile], shipped: Iterable[str]) -> 
         description=node.description,
         homepage=node.homepage,
         licence=licences.parse(node.licence),
-        sources=tuple(Source(item.name, item.size, item.blake2b, item.sha512, item.uris) for item in pinned),
+        sources=tuple(
+            Source(item.name, item.size, item.blake2b, item.sha512, tuple(map(public, item.uris)))
+            for item in pinned
+        ),
         runtime=tuple(sorted({*node.needs("run"), *node.needs("post")})),
         build=tuple(sorted(node.needs("build"))),
         shipped=node.cpv in set(shipped),

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from builder.build.locked import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
 from builder.build.sources import Sources, open_sources
+from builder.build.targets import check_settings
 from builder.errors import Code, ColvertError, Location
 from builder.manifest.load import LoadedManifest, load
 from builder.manifest.model import GitOverlay
@@ -39,6 +40,7 @@ from builder.pipeline.store import Entry, Store
 from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk, ensure_sdk
+from builder.texts import public
 
 DEFAULT_MANIFEST = Path("manifests/colvert.yaml")
 # a build of everything takes this much at most; below it, it is refused before it starts
@@ -234,6 +236,7 @@ def open_session(request: Request, events: Events) -> Session:
     sources = open_sources(request.sources) if request.sources else None
     path = request.manifest or (sources.manifest if sources else _default_manifest())
     loaded = load(path, overrides=request.overrides)
+    check_settings(loaded)
     if sources is not None and path == sources.manifest:
         index = sources.index
         loaded = replace(loaded, commit=index.commit, dirty=index.dirty, text_digest=index.text_digest)
@@ -298,7 +301,7 @@ def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Ove
         if offline and isinstance(entry, GitOverlay):
             raise ColvertError(
                 Code.OVERLAY_MISSING,
-                f"{entry.git} would be fetched, but a build from --sources looks nowhere else",
+                f"{public(entry.git)} would be fetched, but a build from --sources looks nowhere else",
                 where=where,
                 hint="leave --manifest out: the export has its own, with the overlay beside it",
             )
@@ -307,11 +310,7 @@ def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Ove
             if isinstance(entry, GitOverlay)
             else entry.path
         )
-        try:
-            overlay = read_overlay(path)
-        except ColvertError as error:
-            # the manifest's line names it; where it lies and why it is none stays in the message
-            raise error.but(what=f"{error.where}: {error.what}", where=where) from error
+        overlay = _described(path, where)
         named.append((overlay.name, where))
         check_distinct(named)
         check_masters(overlay.name, overlay.masters, [item.name for item in found], where)
@@ -323,6 +322,16 @@ def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Ove
             Code.OVERLAY_MISSING, "the manifest names no overlay", where=Location(str(loaded.path))
         )
     return tuple(found)
+
+
+def _described(path: Path, where: Location) -> Overlay:
+    """The overlay in `path`; one that is none is an error at the manifest's line that names it."""
+    try:
+        return read_overlay(path)
+    except ColvertError as error:
+        if error.code is not Code.OVERLAY_MISSING:
+            raise
+        raise error.but(what=f"{path}: {error.what}", where=where) from error
 
 
 def _room_left(home: Home) -> None:

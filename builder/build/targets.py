@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from builder.build.settings import find_problems
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.gpt import DISK_SIZE, MIB, TAIL
-from builder.manifest.fields import GIB, format_size
+from builder.manifest.fields import GIB, MAX_DISK, format_size
 from builder.manifest.load import LoadedManifest
 from builder.manifest.model import Disk
 from builder.platforms import PLATFORMS, Platform
@@ -27,6 +28,11 @@ def choose(targets: Sequence[str]) -> list[Platform]:
 
 
 def check_settings(loaded: LoadedManifest) -> None:
+    """Refuse, before anything is built, all settings that no build could use; all are told at once."""
+    raise_all([*_platform_problems(loaded), *find_problems(loaded)])
+
+
+def _platform_problems(loaded: LoadedManifest) -> list[ColvertError]:
     """Every platform that the manifest has settings for is one, and each disk is large enough."""
     errors = []
     for name, settings in loaded.manifest.platforms.items():
@@ -36,7 +42,12 @@ def check_settings(loaded: LoadedManifest) -> None:
         elif size is not None and (what := _size_problem(size, platform, loaded.manifest.disk)):
             where = loaded.origin(("platforms", name, "disk_size"))
             errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
-    raise_all(errors)
+    if disk_size(loaded.manifest.disk) > MAX_DISK:
+        what = f"the partitions need {format_size(least_size(loaded.manifest.disk))}"
+        hint = f"a disk has at most {format_size(MAX_DISK)}, of which the first boot needs one for ROOT"
+        where = loaded.origin(("disk",))
+        errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where, hint=hint))
+    return errors
 
 
 def least_size(disk: Disk) -> int:

@@ -93,11 +93,22 @@ class Contents:
         return uuid.uuid5(NAMESPACE, f"{self.id} {self.version} {what}")
 
 
+def slot_labels(identity: str, version: str) -> tuple[str, str, str]:
+    """The labels of a slot's usr, verity and signature partitions."""
+    usr, verity, signature = (
+        f"{identity}-{name}_{version}" for name in ("usr", "usr-verity", "usr-verity-sig")
+    )
+    return usr, verity, signature
+
+
+def label_units(label: str) -> int:
+    """How much of its LABEL_MAX a label takes: UTF-16 code units."""
+    return len(label.encode("utf-16-le")) // 2
+
+
 def layout(disk: Contents) -> tuple[Partition, ...]:
     """The partitions of a new disk, in order. ROOT is not among them: first boot makes it."""
-    usr, verity, sig = (
-        f"{disk.id}-{name}_{disk.version}" for name in ("usr", "usr-verity", "usr-verity-sig")
-    )
+    usr, verity, sig = slot_labels(disk.id, disk.version)
     new, sizes = disk.derived, disk.sizes
     return (
         Partition("ESP", Type.ESP, sizes.esp, new("esp"), disk.esp),
@@ -124,7 +135,7 @@ def place(partitions: Sequence[Partition]) -> tuple[Placed, ...]:
 
 
 def _check(partition: Partition) -> None:
-    if len(partition.label) > LABEL_MAX:
+    if label_units(partition.label) > LABEL_MAX:
         raise ColvertError(
             Code.MANIFEST_INVALID,
             f"the partition label {partition.label!r} is longer than GPT's {LABEL_MAX} characters",

@@ -27,9 +27,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from builder.manifest.version import check as check_version
+from builder.places import path_problem, place_problem
 from builder.texts import nearest, public, quote
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# what qemu-img writes as VHD at most, and so the largest disk that every platform can have
+MAX_DISK = 2040 * GIB
 # `model_dump(context=SHOWN)` writes values as a manifest does, not as a stage's key needs them
 SHOWN = "shown"
 
@@ -95,6 +98,23 @@ def _dump_size(value: int, info: SerializationInfo) -> Any:
 def _whole_mib(value: int) -> int:
     if value < MIB or value % MIB:
         raise ValueError("a partition is a whole number of MiB, at least 1")
+    if value > MAX_DISK:
+        raise ValueError(f"a disk has at most {MAX_DISK // GIB} GiB, which is what a VHD can have")
+    return value
+
+
+def _at_least(least: int, why: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if value < least:
+            raise ValueError(f"needs at least {format_size(least)}: {why}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _memory(value: int) -> int:
+    if value % (4 * MIB) or not 64 * MIB <= value <= 16 << 40:
+        raise ValueError("memory is a multiple of 4 MiB (VMware takes no other), from 64 MiB to 16 TiB")
     return value
 
 
@@ -108,6 +128,12 @@ _SIZE_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "pattern": r"^[0-9
 Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(_dump_size), _SIZE_SCHEMA]
 PartitionSize = Annotated[
     int, BeforeValidator(parse_size), AfterValidator(_whole_mib), PlainSerializer(_dump_size), _SIZE_SCHEMA
+]
+# FAT32 begins at 65525 clusters; one with fewer is taken for FAT16 by firmware that keeps to the book
+EspSize = Annotated[PartitionSize, _at_least(34 * MIB, "FAT32 does not get smaller")]
+OemSize = Annotated[PartitionSize, _at_least(16 * MIB, "ext4 and its journal")]
+Memory = Annotated[
+    int, BeforeValidator(parse_size), AfterValidator(_memory), PlainSerializer(_dump_size), _SIZE_SCHEMA
 ]
 ClusterSize = Annotated[
     int, BeforeValidator(parse_size), AfterValidator(_cluster), PlainSerializer(_dump_size), _SIZE_SCHEMA
@@ -199,6 +225,9 @@ LicenceName = Annotated[
 Name = Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,63}", "a name of up to 64 plain characters")]
 Identifier = Annotated[str, matches(r"[a-z][a-z0-9._-]{0,31}", "an id (a-z, 0-9, '.', '_', '-', at most 32)")]
 Account = Annotated[str, matches(r"[a-z_][a-z0-9_-]{0,30}", "an account (a-z, 0-9, '_', '-', at most 31)")]
+NewAccount = Annotated[
+    Account, matches(r"(?!(root|nobody)$).*", "for a manifest to make: every image has it")
+]
 Profile = Annotated[
     str,
     matches(
@@ -215,7 +244,10 @@ Unit = Annotated[
 ]
 KernelWord = Annotated[
     str,
-    matches(r'[!-~]+|[!-~]+="[ -!#-~]*"', "one word of a kernel command line; list every word by itself"),
+    matches(
+        r'(?:[!#-~]|"[ -!#-~]*")+',
+        "one word of a kernel command line (quotes in pairs); list every word by itself",
+    ),
     matches(r"(?!(usrhash|roothash)=).*", "for a manifest to set: the build does"),
 ]
 Commit = Annotated[str, matches(r"[0-9a-f]{40}", "a full commit id (40 hexadecimal digits)")]
@@ -273,22 +305,24 @@ GitUrl = Annotated[str, AfterValidator(_url(("https", "http", "ssh", "git", "fil
 # -- paths in the image --------------------------------------------------------------------
 
 
-def _normal_path(value: str) -> str:
-    if not value.startswith("/") or os.path.normpath(value) != value or value.startswith("//"):
-        raise ValueError(f"{quote(value)} is not an absolute path without '.', '..' and double slashes")
-    if re.search(r"[\s\x00-\x1f]", value):
-        raise ValueError("a path has no white space")
-    return value
+def _place(problem_of: Callable[[str], str]) -> AfterValidator:
+    """A validator from a function that says what is wrong with a path."""
+
+    def check(value: str) -> str:
+        if problem := problem_of(value):
+            raise ValueError(f"{quote(value)}: {problem}")
+        return value
+
+    return AfterValidator(check)
 
 
-def _image_path(value: str) -> str:
-    if _normal_path(value).split("/")[1] not in ("usr", "etc", "var") or value.count("/") < 2:
-        raise ValueError(f"{quote(value)} is outside of what an image carries: /usr, /etc and /var")
-    return value
-
-
-AbsolutePath = Annotated[str, AfterValidator(_normal_path)]
-ImagePath = Annotated[str, AfterValidator(_image_path)]
+ImagePath = Annotated[str, _place(place_problem)]
+# a field of passwd(5), and of sysusers.d(5), where % begins what is replaced
+AccountPath = Annotated[
+    str,
+    _place(path_problem),
+    matches(r"[^:%\"'\\]*", "a path that an account can have (no ':', '%' or quotes)"),
+]
 
 # -- paths of the builder ------------------------------------------------------------------
 
@@ -321,10 +355,13 @@ def _resolve(value: object) -> SourcePath:
 
 
 def _mode_of(path: Path) -> int:
+    """What is at a path; 0 where there is nothing, which is not the same as that it cannot be seen."""
     try:
         return path.stat().st_mode
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
+    except OSError as error:
+        raise ValueError(f"{quote(str(path))} cannot be read ({error.strerror})") from error
 
 
 def _beside(path: Path) -> str:

@@ -39,6 +39,12 @@ class LoadedManifest:
         return self.manifest.version
 
     @property
+    def version_from_git(self) -> bool:
+        """Whether another commit of the same manifest has another version."""
+        entry = self.tree.entries.get("version")
+        return entry is None or (isinstance(entry.value, Scalar) and entry.value.text in (None, "git"))
+
+    @property
     def epoch(self) -> int:
         """SOURCE_DATE_EPOCH of everything that is built from this manifest."""
         return self.manifest.epoch

@@ -19,15 +19,16 @@ from builder.manifest.fields import (
     KIB,
     MIB,
     SHOWN,
-    AbsolutePath,
     Account,
     AccountId,
+    AccountPath,
     Atom,
     Calendar,
     ClusterSize,
     Commit,
     Count,
     Days,
+    EspSize,
     Few,
     FileMode,
     FixedVersion,
@@ -37,8 +38,11 @@ from builder.manifest.fields import (
     KernelWord,
     LicenceName,
     Locale,
+    Memory,
     Mirror,
     Name,
+    NewAccount,
+    OemSize,
     OverlayDirectory,
     PartitionSize,
     Profile,
@@ -52,14 +56,14 @@ from builder.manifest.fields import (
 )
 from builder.texts import nearest, quote
 
-# the highest level of each erofs compressor; None: it has no level
-COMPRESSORS: Mapping[str, int | None] = {
-    "none": None,
-    "lz4": None,
-    "lz4hc": 12,
-    "lzma": 109,
-    "deflate": 9,
-    "zstd": 22,
+# the levels of each erofs compressor, as mkfs.erofs takes them; none: it has no level
+COMPRESSORS: Mapping[str, tuple[range, ...]] = {
+    "none": (),
+    "lz4": (),
+    "lz4hc": (range(13),),
+    "lzma": (range(10), range(100, 110)),
+    "deflate": (range(1, 10),),
+    "zstd": (range(23),),
 }
 _DIRECTORY = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$"
 
@@ -104,7 +108,7 @@ class FileEntry(_Part):
     """A file to add to the image."""
 
     path: ImagePath
-    """Where it goes, below /usr, /etc (as the factory default) or /var."""
+    """Where it goes, below /usr or /etc (as the factory default)."""
     source: SourceFile | None = None
     """File to copy, relative to the manifest that names it."""
     content: str | None = None
@@ -144,13 +148,13 @@ class Units(_Part):
 class User(_Part):
     """A user account."""
 
-    name: Account
+    name: NewAccount
     """Login name."""
     id: AccountId
     """Fixed uid; the group of the same name and id comes with it."""
-    home: AbsolutePath = "/"
+    home: AccountPath = "/"
     """Home directory."""
-    shell: AbsolutePath = "/usr/bin/nologin"
+    shell: AccountPath = "/usr/bin/nologin"
     """Login shell."""
     groups: tuple[Account, ...] = ()
     """Further groups."""
@@ -159,7 +163,7 @@ class User(_Part):
 class Group(_Part):
     """A group without a user of its name."""
 
-    name: Account
+    name: NewAccount
     """Group name."""
     id: AccountId
     """Fixed gid."""
@@ -182,18 +186,20 @@ class Usr(_Part):
         if name not in COMPRESSORS:
             known = ", ".join(COMPRESSORS)
             raise ValueError(f"unknown compressor {quote(name)}{nearest(name, COMPRESSORS)} ({known})")
-        highest = COMPRESSORS[name]
-        if comma and highest is None:
+        levels = COMPRESSORS[name]
+        if comma and not levels:
             raise ValueError(f"{name} has no level")
-        if comma and (not re.fullmatch("[0-9]{1,3}", level) or int(level) > (highest or 0)):
-            raise ValueError(f"the level of {name} is a number of at most {highest}")
+        number = int(level) if re.fullmatch("0|[1-9][0-9]{0,2}", level) else -1
+        if comma and not any(number in one for one in levels):
+            said = " or ".join(f"from {one[0]} to {one[-1]}" for one in levels)
+            raise ValueError(f"the level of {name} is a number {said}")
         return value
 
 
 class Disk(_Part):
     """Partition sizes. The smallest slot ever shipped caps every later update."""
 
-    esp_size: PartitionSize = GIB
+    esp_size: EspSize = GIB
     """EFI system partition."""
     usr_size: PartitionSize = 2 * GIB
     """usr partition of each slot."""
@@ -201,7 +207,7 @@ class Disk(_Part):
     """verity partition of each slot."""
     signature_size: PartitionSize = MIB
     """verity signature partition of each slot."""
-    oem_size: PartitionSize = 256 * MIB
+    oem_size: OemSize = 256 * MIB
     """Partition of what differs between platforms."""
 
     @model_validator(mode="after")
@@ -219,7 +225,7 @@ class Disk(_Part):
 class Platform(_Part):
     """What a platform's machine has."""
 
-    memory: Size = GIB
+    memory: Memory = GIB
     """Memory of the machine."""
     cpus: Count = 2
     """Processors of the machine."""
@@ -304,7 +310,7 @@ class Manifest(_Part):
     """One operating system."""
 
     id: Identifier
-    """ID of the system in os-release and in file names."""
+    """ID of the system in os-release and file names; with the version at most 20 characters (`git`: 13)."""
     name: Name
     """Name that people read."""
     version: Version = "git"

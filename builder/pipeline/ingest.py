@@ -26,7 +26,7 @@ SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__"})
 def ingest_tree(store: Store, kind: str, root: Path) -> Artifact:
     """Take a directory in, without version control's own files.
 
-    Raises OVERLAY_MISSING for what is no file, directory or link, and for a link that leads out of it.
+    Raises OVERLAY_INVALID for what is no file, directory or link, and for a link that leads out of it.
     """
     files: dict[str, Path] = {}
     links: dict[str, str] = {}
@@ -46,7 +46,7 @@ def ingest_tree(store: Store, kind: str, root: Path) -> Artifact:
 def ingest_files(store: Store, kind: str, files: Mapping[str, Path]) -> Artifact:
     """Take files in under the names given; a link to a file counts as the file.
 
-    Raises OVERLAY_MISSING for what is no regular file.
+    Raises OVERLAY_INVALID for what is no regular file.
     """
     for path in files.values():
         try:
@@ -79,7 +79,7 @@ def _link(root: Path, name: str, path: str) -> str:
 
 
 def _refused(path: Path, what: str) -> ColvertError:
-    return ColvertError(Code.OVERLAY_MISSING, f"it is {what}", where=Location(str(path)))
+    return ColvertError(Code.OVERLAY_INVALID, f"it is {what}", where=Location(str(path)))
 
 
 def _ingest(store: Store, kind: str, files: Mapping[str, Path], links: Mapping[str, str]) -> Artifact:

@@ -9,6 +9,8 @@ from builder.errors import Code, ColvertError
 from builder.tools.workspace import bench
 
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+# what x86 kernels keep of a command line (COMMAND_LINE_SIZE without the final zero)
+MAX_COMMAND_LINE = 2047
 LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 
 

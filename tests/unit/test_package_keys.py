@@ -268,7 +268,7 @@ def test_an_overlay_holds_files_and_links_to_them(workshop: Workshop, tmp_path: 
         path.symlink_to("../../../../secret" if kind == "outside" else tmp_path / "secret")
     with pytest.raises(ColvertError) as caught:
         workshop.builder()
-    assert caught.value.code is Code.OVERLAY_MISSING
+    assert caught.value.code is Code.OVERLAY_INVALID
     assert caught.value.where is not None
     assert caught.value.where.file == str(path)
 

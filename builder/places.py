@@ -1,0 +1,35 @@
+"""Paths that an image carries: which files a manifest can add, for its check and for the assembly."""
+
+from __future__ import annotations
+
+import os
+import re
+
+ROOTS = ("usr", "etc")
+# what Linux takes: NAME_MAX, and PATH_MAX without the final zero and the builder's own directories
+MAX_NAME = 255
+MAX_PATH = 3000
+
+
+def path_problem(path: str) -> str:
+    """Why a text is no plain absolute path, or an empty string."""
+    if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path:
+        return "not an absolute path without '.', '..' and double slashes"
+    if re.search(r"[\s\x00-\x1f]", path):
+        return "a path has no white space"
+    whole = path.encode("utf-8", "surrogatepass")
+    if len(whole) > MAX_PATH or max(len(name) for name in whole.split(b"/")) > MAX_NAME:
+        return f"a name in a path has at most {MAX_NAME} bytes, and the whole {MAX_PATH}"
+    return ""
+
+
+def place_problem(path: str) -> str:
+    """Why an image has no place for a file, or an empty string."""
+    if problem := path_problem(path):
+        return problem
+    first, _, rest = path[1:].partition("/")
+    if first == "var":
+        return "/var belongs to the machine; a file of tmpfiles.d (`C`, `f`) can make it at boot"
+    if first not in ROOTS or not rest:
+        return "only files below /usr and /etc are part of an image"
+    return ""
