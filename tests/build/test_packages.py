@@ -232,3 +232,33 @@ def test_a_damaged_dependency_is_found_and_made_again(workshop: Workshop) -> Non
     assert caught.value.code is Code.STORE_CORRUPT
     entries = workshop.build("app-misc/user")
     assert (entries["app-misc/user-1"].out / "image/usr/share/copy").read_text() == "one\n"
+
+
+CAPABLE = """RESTRICT="strip binchecks"
+src_install() {
+	newbin - tool <<<"#!/bin/sh"
+	python3 -c 'import os, sys; os.setxattr(sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3]))' \\
+		"${ED}/usr/bin/tool" "ATTRIBUTE" 0100000200200000000000000000000000000000 || die
+}"""
+FILECAPS = """IUSE="+filecaps"
+src_install() { newbin - tool <<<"#!/bin/sh"; }
+fcaps() { use filecaps && setcap "$@"; }
+pkg_postinst() { fcaps cap_net_raw usr/bin/tool; }"""
+
+
+@pytest.mark.parametrize("attribute", ["security.capability", "user.note"])
+def test_extended_attributes_that_would_be_lost(workshop: Workshop, attribute: str) -> None:
+    workshop.ebuild("app-misc/tool-1", CAPABLE.replace("ATTRIBUTE", attribute))
+    with pytest.raises(ColvertError) as caught:
+        workshop.build("app-misc/tool")
+    assert caught.value.code is Code.PACKAGE_FAILED
+    assert f"ERROR: /usr/bin/tool has the extended attribute {attribute}" in "\n".join(caught.value.detail)
+
+
+def test_capabilities_that_a_phase_would_set_which_does_not_run(workshop: Workshop) -> None:
+    workshop.ebuild("app-misc/tool-1", FILECAPS)
+    with pytest.raises(ColvertError) as caught:
+        workshop.build("app-misc/tool")
+    assert "ERROR: pkg_postinst sets capabilities of files" in "\n".join(caught.value.detail)
+    workshop.ebuild("app-misc/tool-1", FILECAPS.replace("+filecaps", "filecaps"))
+    assert workshop.build("app-misc/tool")

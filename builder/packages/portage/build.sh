@@ -8,8 +8,39 @@ set -euo pipefail
 ebuild=$1 category=$2 pf=$3
 
 ebuild --color=n "${ebuild}" install
+work=$(portageq envvar PORTAGE_TMPDIR)/portage/${category}/${pf}
+info=${work}/build-info
+# Capabilities of files would be lost without a word: binary packages keep no extended attributes,
+# and neither pkg_preinst nor pkg_postinst runs (docs/decisions/capabilities.md).
+python3 -I - "${work}" <<'EOF'
+import bz2, os, re, sys
+
+work = sys.argv[1]
+image, info = f"{work}/image", f"{work}/build-info"
+
+
+def words(name):
+    path = f"{info}/{name}"
+    return {word.lstrip("+-") for word in open(path).read().split()} if os.path.exists(path) else set()
+
+
+found = []
+for folder, folders, files in os.walk(image):
+    for path in sorted(f"{folder}/{name}" for name in (*folders, *files)):
+        for name in [] if os.path.islink(path) else os.listxattr(path):
+            if name == "security.capability" or name.startswith("user."):
+                found.append(f"{path.removeprefix(image)} has the extended attribute {name}")
+environment = bz2.open(f"{info}/environment.bz2", "rt", errors="replace").read()
+phases = re.findall(r"^(pkg_p(?:re|ost)inst) \(\)\s*\{(.*?)^\}", environment, re.DOTALL | re.MULTILINE)
+off = "filecaps" in words("IUSE") and "filecaps" not in words("USE")
+for name, body in phases:
+    if re.search(r"\bsetcap\b", body) or (re.search(r"\bfcaps", body) and not off):
+        found.append(f"{name} sets capabilities of files")
+if found:
+    print(*(f"ERROR: {line}, which images do not keep" for line in found), sep="\n")
+    sys.exit("Let the program's unit give the rights it needs (AmbientCapabilities=), or turn USE=filecaps off.")
+EOF
 # Portage lists the programs as it meets them, in the order of the file system's directories.
-info=$(portageq envvar PORTAGE_TMPDIR)/portage/${category}/${pf}/build-info
 for list in "${info}"/NEEDED{,.ELF.2}; do
 	[[ ! -e ${list} ]] || LC_ALL=C sort -o "${list}" "${list}"
 done
