@@ -188,8 +188,8 @@ def _frame(collector: _Collector, tree: Path) -> None:
         members[name] = Member.link(PurePosixPath(target).name)
     members["var/run"] = Member.link("../run")
     members["init"] = Member.link("usr/lib/systemd/systemd")
-    release = (tree / "usr/lib/os-release").read_bytes()
-    members[RELEASE] = Member.file(release)
+    with Inside(tree) as inside:
+        members[RELEASE] = Member.file(inside.read(RELEASE))
     members["etc/os-release"] = Member.link("../usr/lib/os-release")
     members["etc/initrd-release"] = Member.link("../usr/lib/os-release")
 

@@ -14,7 +14,6 @@ from builder.assembly.root import ETC, INNER
 from builder.assembly.tree import PackageImage, Tree, check_owned, merge, totals
 from builder.assembly.view import view
 from builder.errors import Code, ColvertError, raise_all
-from builder.formats.elf import read_elf
 from builder.pipeline.files import open_regular
 from builder.places import place_problem
 from builder.sandbox.run import sandbox_id
@@ -85,7 +84,6 @@ def assemble(
 ) -> TreeReport:
     """Lay packages together in `out` and finish the tree; what does not ship goes to `side`."""
     tree = merge(packages, out, side=side, exclude=rules.exclude)
-    _programs(tree)
     _files(tree, rules.files)
     _os_release(tree, rules.os_release)
     _update(tree, rules.update, rules.ring)
@@ -97,18 +95,6 @@ def assemble(
     _library_cache(tree, sdk_root)
     check_owned(tree)
     return TreeReport(dict(sorted(tree.owners.items())), totals(tree.owners, out), tuple(units), kernel)
-
-
-def _programs(tree: Tree) -> None:
-    """Programs and libraries whose notes later stages rely on; merely looks."""
-    problems = []
-    for name, owner in tree.owners.items():
-        if tree.is_file(name):
-            try:
-                read_elf(tree.out / name)
-            except ColvertError as error:
-                problems.append(error.but(what=f"{owner}: /{name}: {error.what}"))
-    raise_all(problems)
 
 
 def tree_path(path: str) -> str:

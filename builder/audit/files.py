@@ -1,4 +1,4 @@
-"""Audit: what stands in a tree: modes, capabilities, links, owners, and what tmpfiles.d will make."""
+"""Findings in the files of a tree: modes, links, owners, and what tmpfiles.d will make."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from builder.assembly.root import ETC, Root
 from builder.audit.findings import Found
 from builder.audit.policy import Check
 from builder.errors import ColvertError
-from builder.formats.capabilities import capabilities
 from builder.pipeline.key import walk
 
 TMPFILES = ("usr/lib/tmpfiles.d", f"{ETC}/tmpfiles.d")
@@ -39,7 +38,7 @@ class Tree:
 
 
 def check_files(tree: Tree) -> Iterator[Found]:
-    """Modes, capabilities, links and owners of everything in the tree."""
+    """Modes, links and owners of everything in the tree."""
     for name, entry in walk(tree.path):
         owner = tree.owner(name)
         if not (owner in tree.packages or (owner.startswith(RULE) and owner != RULE)):
@@ -53,7 +52,6 @@ def check_files(tree: Tree) -> Iterator[Found]:
             yield from _link(tree, name)
         else:
             yield from _modes(name, entry.stat(follow_symlinks=False).st_mode, owner)
-            yield from _capabilities(name, Path(entry.path), owner)
     for name in sorted(set(tree.owners) - {name for name, _entry in walk(tree.path)}):
         yield Found(Check.OWNERS, name, "", f"{tree.owner(name)} owns it, but it is not there")
 
@@ -65,12 +63,6 @@ def _modes(name: str, mode: int, owner: str) -> Iterator[Found]:
         yield Found(Check.SETUID, name, text, f"is {' and '.join(kinds)} (mode {text})", owner)
     if mode & stat.S_IWOTH:
         yield Found(Check.WRITABLE, name, text, f"everybody may write it (mode {text})", owner)
-
-
-def _capabilities(name: str, path: Path, owner: str) -> Iterator[Found]:
-    text = capabilities(path)
-    if text:
-        yield Found(Check.CAPABILITIES, name, text, f"has the capabilities {text}", owner)
 
 
 def _link(tree: Tree, name: str) -> Iterator[Found]:

@@ -24,7 +24,6 @@ WHY: Mapping[tuple[Check, str], str] = {
     (Check.COMPILED, "-fstack-clash-protection"): "a large frame can step over the stack's guard page",
     (Check.COMPILED, "-fcf-protection=full"): "the processor cannot refuse jumps to where no function begins",
     (Check.SETUID, ""): "whoever starts it gets the rights of its owner",
-    (Check.CAPABILITIES, ""): "whoever starts it gets rights that are root's",
     (Check.WRITABLE, ""): "every user and every service can change it",
     (Check.LIBRARIES, ""): "it cannot start, or fails when it needs the library",
     (Check.LINKS, ""): "whoever follows it finds nothing",

@@ -34,7 +34,6 @@ class Check(StrEnum):
     SYMBOLS = "symbols"
     COMPILED = "compiled"
     SETUID = "setuid"
-    CAPABILITIES = "capabilities"
     WRITABLE = "world_writable"
     LIBRARIES = "libraries"
     LINKS = "links"
@@ -115,17 +114,6 @@ class Privileged(_Allowed):
     """Why."""
 
 
-class Capable(_Allowed):
-    """Files with capabilities."""
-
-    files: Patterns
-    """Patterns of paths."""
-    capabilities: Words
-    """As getcap prints them, such as cap_net_raw=ep."""
-    reason: Reason
-    """Why."""
-
-
 class Writable(_Allowed):
     """What everybody may write: files of the image, or what tmpfiles.d makes or changes at boot."""
 
@@ -192,8 +180,6 @@ class Policy(_Allowed):
     """Packages compiled without an option."""
     setuid: tuple[Privileged, ...] = ()
     """Setuid and setgid files."""
-    capabilities: tuple[Capable, ...] = ()
-    """Files with capabilities."""
     world_writable: tuple[Writable, ...] = ()
     """Paths that everybody may write."""
     libraries: tuple[Unfound, ...] = ()
@@ -212,7 +198,6 @@ KEYS: Mapping[Check, tuple[str, str, bool]] = {
     Check.SYMBOLS: ("files", "", False),
     Check.COMPILED: ("packages", "lacks", True),
     Check.SETUID: ("files", "mode", False),
-    Check.CAPABILITIES: ("files", "capabilities", True),
     Check.WRITABLE: ("files", "mode", False),
     Check.LIBRARIES: ("files", "needs", True),
     Check.LINKS: ("files", "to", True),

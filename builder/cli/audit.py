@@ -27,7 +27,7 @@ from builder.errors import Exit
 @click.option("--allowed", is_flag=True, help="Show too what the policy allows, with its reasons.")
 @shared_options
 def cli(shared: Shared, sockets: TextIO | None, allowed: bool) -> None:
-    """Hold an image against its policy: hardening, setuid, capabilities, world-writable paths, libraries,
+    """Hold an image against its policy: hardening, setuid, world-writable paths, libraries,
     links, owners.
 
     The policy is the file that the manifest names under `audit`; a line of it that allows nothing is a

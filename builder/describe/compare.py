@@ -126,14 +126,8 @@ def _under(one: Inventory) -> dict[str, tuple[str, ...]]:
 
 
 def _privileges(files: Mapping[str, File]) -> dict[str, str]:
-    """Path -> its setuid or setgid mode, or its capabilities."""
-    found = {}
-    for name, file in files.items():
-        words = [file.mode] if int(file.mode, 8) & 0o6000 else []
-        words += [file.capabilities] if file.capabilities else []
-        if words:
-            found[name] = " ".join(words)
-    return found
+    """Path -> its mode, where that is setuid or setgid."""
+    return {name: file.mode for name, file in files.items() if int(file.mode, 8) & 0o6000}
 
 
 def _words(a: tuple[str, ...], b: tuple[str, ...]) -> Iterator[Change]:
@@ -168,7 +162,6 @@ def _facts(one: File) -> dict[str, str]:
         "type": one.type,
         "mode": one.mode,
         "size": str(one.size) if one.type == "file" else "",
-        "capabilities": one.capabilities,
         "owner": one.owner,
         "to": one.digest if one.type == "link" else "",
     }

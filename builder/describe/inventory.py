@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from builder.assembly.presets import SUFFIXES, UNITS
 from builder.assembly.root import ETC
 from builder.errors import Code, ColvertError, Location
-from builder.formats.capabilities import capabilities
 from builder.pipeline.key import digest_file, walk
 from builder.pipeline.validation import first_mistake
 
@@ -62,8 +61,6 @@ class File(_Part):
     """SHA-256 of a file, or where a link leads."""
     owner: str = ""
     """The package (category/name) or the rule (`rule:NAME`) that brings it; none for a directory."""
-    capabilities: str = ""
-    """As getcap prints them."""
 
 
 class Kernel(_Part):
@@ -160,7 +157,6 @@ def take_files(
                 size=status.st_size,
                 digest=digest_file(path),
                 owner=owner,
-                capabilities=capabilities(path),
             )
     return found
 

@@ -1,8 +1,7 @@
-"""Hardening and capabilities: what a binary has, and what each single omission shows as."""
+"""Hardening: what a binary has, and what each single omission shows as."""
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.formats.capabilities import describe
 from builder.formats.hardening import Lack, read_hardening
 from tests.unit.elves import BUILD_ID, EXECUTE, READ_WRITE, hardened
 
@@ -62,22 +60,3 @@ def test_damaged_files_do_no_harm(data: st.DataObject) -> None:
         file.write(whole[: data.draw(st.integers(64, len(whole)))])
         file.flush()
         read_hardening(Path(file.name))
-
-
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        ((0x02000001, 1 << 13, 0, 0, 0), "cap_net_raw=ep"),
-        ((0x02000000, 1 << 10 | 1 << 13, 0, 0, 0), "cap_net_bind_service,cap_net_raw=p"),
-        ((0x02000001, 1 << 21, 1 << 13, 1 << 7, 0), "cap_net_raw=ei cap_sys_admin,cap_bpf=ep"),
-    ],
-)
-def test_capabilities_read_as_getcap_prints_them(words: tuple[int, ...], text: str) -> None:
-    assert describe(struct.pack("<5I", *words)) == text
-    # version 3 has the root id of a user namespace behind
-    assert describe(struct.pack("<6I", *words, 0)) == text
-
-
-@given(st.binary(max_size=40))
-def test_any_attribute_can_be_told(value: bytes) -> None:
-    describe(value)

@@ -21,7 +21,6 @@ from builder.assembly.rules import (
     _licence,
     _no_dynamic_ids,
     _os_release,
-    _programs,
     _tmpfiles,
     _update,
 )
@@ -345,7 +344,6 @@ def _make(image: Path, name: str, value: str | None) -> None:
 
 
 def _rules(tree: Tree, added: list[str]) -> None:
-    _programs(tree)
     _files(tree, [ExtraFile(f"/{name}", text="added") for name in added])
     _os_release(tree, {"ID": "x"})
     _update(tree, {"URL": "x"}, {"key": b"pem"})
