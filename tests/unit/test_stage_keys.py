@@ -130,7 +130,7 @@ def stage_classes() -> set[type[Stage]]:
     """Every stage of the builder."""
     for info in pkgutil.walk_packages(builder.__path__, "builder."):
         # what runs elsewhere, and signers whose libraries are extras
-        if not re.search(r"\.resolve$|\.packer$|\.variation$|\.signers\.", info.name):
+        if not re.search(r"\.portage\.(resolve|sources)$|\.packer$|\.variation$|\.signers\.", info.name):
             importlib.import_module(info.name)
     found, todo = set[type[Stage]](), [Stage]
     while todo:
