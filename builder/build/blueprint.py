@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from builder.assembly.presets import UnitRules
@@ -31,6 +31,7 @@ from builder.packages.portage.config import PACKAGE_EPOCH
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.ingest import ingest_files, select
 from builder.pipeline.scheduler import Entries, Job
+from builder.pipeline.stage import Stage
 from builder.platforms import Platform
 from builder.signing.boot_signatures import UNSIGNED, BootSignatures
 from builder.updates.contents import BOOT
@@ -240,6 +241,12 @@ class Blueprint:
     def slot(self, done: Entries) -> Slot:
         return Slot(done["usr"].artifact, done["boot"].artifact, self.id, self.version)
 
+    def whole(self, done: Entries) -> Whole:
+        return Whole(self.slot(done))
+
+    def delta(self, old: Old, done: Entries) -> Delta:
+        return Delta(self.slot(done), old)
+
     def update(self, done: Entries) -> Update:
         update = self.manifest.update
         return Update(
@@ -301,11 +308,11 @@ class Blueprint:
 
     def _release_jobs(self) -> list[Job]:
         deltas = [
-            self._job(f"delta:{version}", ("usr", "boot"), lambda done, old=old: Delta(self.slot(done), old))
+            self._job(f"delta:{version}", ("usr", "boot"), partial(self.delta, old))
             for version, old in self.old.items()
         ]
         return [
-            self._job("whole", ("usr", "boot"), lambda done: Whole(self.slot(done))),
+            self._job("whole", ("usr", "boot"), self.whole),
             *deltas,
             self._job("update", ("usr", "boot", "whole", *(job.name for job in deltas)), self.update),
             self._job("inventory", ("tree", "usr", "initrd", "uki"), self.inventory),
@@ -318,28 +325,24 @@ class Blueprint:
                 f"image:{one.name}",
                 ("image", one.name),
                 ("disk", "packed") if one.packs else ("disk",),
-                lambda done, one=one: self.platform_image(one, done),  # type: ignore[misc]
+                partial(self.platform_image, one),
                 # those with the most files first, so that none of them is what all wait for in the end
                 priority=len(one.outputs),
             )
             for one in platforms
         ]
 
-    def digest_jobs(self, folders: Sequence[str]) -> list[Job]:
-        """A job for each of the jobs in `folders` that hashes what is delivered of it."""
-        return [
-            Job(
-                f"digests:{name}",
-                ("digests", name),
-                (name,),
-                lambda done, name=name: Digests(done[name].artifact),  # type: ignore[misc]
-            )
-            for name in folders
-        ]
-
-    def _job(self, name: str, needs: tuple[str, ...], make: object) -> Job:
-        assert callable(make)
+    def _job(self, name: str, needs: tuple[str, ...], make: Callable[[Entries], Stage]) -> Job:
         return Job(name, (name.partition(":")[0], self.id), needs, make, priority=100)
+
+
+def digest_jobs(names: Sequence[str]) -> list[Job]:
+    """A job for each of the jobs in `names` that hashes what is delivered of it."""
+    return [Job(f"digests:{name}", ("digests", name), (name,), partial(_digests, name)) for name in names]
+
+
+def _digests(name: str, done: Entries) -> Digests:
+    return Digests(done[name].artifact)
 
 
 def delivered(platforms: Sequence[Platform]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from builder.build.blueprint import Blueprint, delivered
+from builder.build.blueprint import Blueprint, delivered, digest_jobs
 from builder.build.digests import FILE as DIGESTS
 from builder.build.licences import check_licences
 from builder.build.outputs import Deliveries
@@ -75,7 +75,7 @@ def make_image(
     def make() -> Image:
         blueprint = Blueprint(session, tuple(earlier), signatures)
         jobs = [*session.builder.jobs(), *blueprint.jobs(platforms)]
-        jobs += blueprint.digest_jobs([job.name for job in jobs])
+        jobs += digest_jobs([job.name for job in jobs])
         done = session.scheduler.run(closure(jobs, wanted))
         root_hash = session.store.read(done["usr"].part(ROOT_HASH)).decode() if "usr" in done else ""
         return Image(done, root_hash)

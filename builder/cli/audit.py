@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TextIO
 
 import click
@@ -40,9 +41,7 @@ def cli(shared: Shared, sockets: TextIO | None, allowed: bool) -> None:
       colvert audit --json | jq '.findings[] | select(.check == "setuid")'
       ssh root@machine ss -H -lntup | colvert audit --sockets -
     """
-    with opened(
-        Shared(**{**shared.__dict__, "json": False, "quiet": shared.quiet or shared.json})
-    ) as session:
+    with opened(replace(shared, json=False, quiet=shared.quiet or shared.json)) as session:
         if sockets is not None:
             verdict = judge(check_sockets(sockets.read()), policy_of(session), (Check.SOCKETS,))
             looked = {"sockets": len(verdict.findings) + len(verdict.allowed)}

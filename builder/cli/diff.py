@@ -65,7 +65,7 @@ def _inventory(shared: Shared, path: Path) -> Inventory:
     if stored is not None:
         return stored
     quiet = shared.quiet or shared.json
-    with opened(Shared(**{**shared.__dict__, "json": False, "quiet": quiet, "manifest": path})) as session:
+    with opened(replace(shared, json=False, quiet=quiet, manifest=path)) as session:
         made = make_image(session, ["inventory"])["inventory"]
         return read_inventory(session.store.path(made.artifact) / FILE)
 

@@ -61,7 +61,7 @@ def cli(
     wanted = targets or (() if packages else ("qemu",))
     choose(wanted)
     wish = Wish(packages or None, wanted, first_stage, work)
-    view = Shared(**{**shared.__dict__, "json": False, "quiet": shared.quiet or shared.json})
+    view = replace(shared, json=False, quiet=shared.quiet or shared.json)
     with opened(view) as session:
         report = reproduce(session, wish, diffoscope=not no_diffoscope)
     if shared.json:
