@@ -1,1 +1,1 @@
-"""Assembly: from binary packages to the tree of an image and its initrd."""
+"""The tree of an image and its initrd, made of binary packages."""

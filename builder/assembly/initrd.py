@@ -69,6 +69,10 @@ class _Collector:
         for link in links:
             self._put(link, Member.link(os.readlink(self.root.path / link)))
         path = self.root.path / final
+        if not final:
+            raise ColvertError(
+                Code.IMAGE_INVALID, f"/{name} leads to /, which is the whole image", where=where
+            )
         if final in self._seen:
             return
         self._seen.add(final)

@@ -1,1 +1,1 @@
-"""Formats: file formats and the SDK's tools that write them."""
+"""File formats, read and written as bytes; nothing here starts a program."""

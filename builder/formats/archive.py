@@ -1,4 +1,4 @@
-"""Formats: archives around images: tar members without files behind them, and gzip.
+"""Archives around images: tar members without files behind them, and gzip.
 
 What goes into an archive is a sequence of pieces (`content`), made while it is written, so
 that no image is ever a file of its own on the way. A gzip stream takes a disk's chunks as

@@ -1,4 +1,4 @@
-"""Formats: the pieces that image files are made of: bytes, and chunks of a disk."""
+"""Pieces that image files are made of: bytes, and chunks of a disk."""
 
 from __future__ import annotations
 

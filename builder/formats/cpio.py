@@ -1,4 +1,4 @@
-"""Formats: cpio archives in the kernel's "newc" form.
+"""cpio archives in the kernel's "newc" form.
 
 The form is Documentation/driver-api/early-userspace/buffer-format.rst of the kernel. Members
 come in the order of their names, all owned by root and of one time, so that an archive

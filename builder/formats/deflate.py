@@ -1,4 +1,4 @@
-"""Formats: deflate blocks (RFC 1951) that are written without zlib, so that no version of it matters.
+"""Deflate blocks (RFC 1951) written without zlib, so that no version of it matters.
 
 The bulk of a disk is compressed in the SDK (`packer.py`); this is for the little around it.
 """

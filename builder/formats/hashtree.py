@@ -1,4 +1,4 @@
-"""Formats: dm-verity's hash tree, read and checked against a root hash without the kernel or a tool.
+"""Hash trees of dm-verity, read and checked against a root hash without the kernel or a tool.
 
 The superblock and the order of levels are those of the kernel's Documentation/admin-guide/
 device-mapper/verity.rst and cryptsetup's on-disk format: version 1, salt in front, SHA-256.

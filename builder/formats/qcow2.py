@@ -1,4 +1,4 @@
-"""Formats: a disk as qcow2, the file format of QEMU's own virtual disks.
+"""Disks as qcow2, the file format of QEMU's own virtual disks.
 
 Every number here is from QEMU's docs/interop/qcow2.txt. The file is one that QEMU 1.7 reads:
 version 3, deflate, no feature bits.

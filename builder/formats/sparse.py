@@ -1,4 +1,4 @@
-"""Formats: copying into disks without turning holes into zeros."""
+"""Copies into disks in which holes stay holes."""
 
 from __future__ import annotations
 

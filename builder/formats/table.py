@@ -1,4 +1,4 @@
-"""Formats: the GPT of a disk that is there already: its partitions, and its move to another size.
+"""The GPT of a disk that is there already: its partitions, and its move to another size.
 
 No tool runs for it: every platform asks. Offsets are those of the UEFI specification 2.10,
 tables 5.3 (protective MBR), 5.5 (header) and 5.6 (entry); `gpt.py` makes the table.

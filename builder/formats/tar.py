@@ -1,4 +1,4 @@
-"""Formats: a directory as a tar stream that depends on nothing but its content.
+"""A directory as a tar stream that depends on nothing but its content.
 
 Names are sorted, every owner is root, every time is the epoch given (or, without one, the file's
 own in whole seconds), and files of equal content and mode are hard links of the first of them:

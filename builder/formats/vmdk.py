@@ -1,4 +1,4 @@
-"""Formats: a disk as VMDK, VMware's virtual disk, in two of its kinds.
+"""Disks as VMDK, VMware's virtual disk, in two of its kinds.
 
 `stream_vmdk` is the compressed one that is read from front to back (OVA, EC2, VirtualBox),
 `sparse_vmdk` the one that Workstation and Fusion run from. Numbers and names are those of

@@ -1,1 +1,1 @@
-"""Tools: one module per program of the SDK (mkfs.erofs, veritysetup, ukify, mtools, ...)."""
+"""One module per program of the SDK (mkfs.erofs, veritysetup, ukify, mtools, ...)."""

@@ -1,4 +1,4 @@
-"""Formats: the usr image, a read-only erofs file system made from a directory.
+"""The usr image, a read-only erofs file system made from a directory.
 
 mkfs.erofs reads a tar stream rather than the directory: the order of inodes, owners, modes
 that a sandboxed program could not read, and hard links then come from the stream alone.

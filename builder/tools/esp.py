@@ -1,4 +1,4 @@
-"""Formats: the EFI system partition, a FAT32 file system with boot loader and UKI."""
+"""The EFI system partition, a FAT32 file system with boot loader and UKI."""
 
 from __future__ import annotations
 

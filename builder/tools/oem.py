@@ -1,4 +1,4 @@
-"""Formats: the OEM partition, an ext4 file system with what differs between platforms."""
+"""The OEM partition, an ext4 file system with what differs between platforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pack: the data of a disk, compressed once for all formats, by Python in the SDK (`packer.py`)."""
+"""The data of a disk, compressed once for all formats, by Python in the SDK (`packer.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sfdisk: the raw disk, its partition table written and read back.
+"""The raw disk: its partition table written by sfdisk and read back.
 
 The places are computed in `formats/gpt.py`; docs/decisions/disk-table.md says why not systemd-repart.
 """

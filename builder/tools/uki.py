@@ -1,4 +1,4 @@
-"""Formats: the unified kernel image, kernel and initrd and command line in one EFI program."""
+"""The unified kernel image: kernel, initrd and command line in one EFI program."""
 
 from __future__ import annotations
 

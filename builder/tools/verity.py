@@ -1,4 +1,4 @@
-"""Formats: the dm-verity hash tree of a usr image, and the identities that follow from it."""
+"""The dm-verity hash tree of a usr image, and the identities that follow from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats: a disk as VHD, Microsoft's virtual disk, of the kind that grows.
+"""Disks as VHD, Microsoft's virtual disk, of the kind that grows.
 
 qemu-img writes it; what it takes from the clock and from a random number is then set to what
 derives from the content. Offsets are those of "Virtual Hard Disk Image Format Specification"

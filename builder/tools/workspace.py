@@ -1,4 +1,4 @@
-"""Formats: how the SDK's tools are called.
+"""Work directories in which the SDK's tools run.
 
 A tool sees its inputs read-only below `/run/in`, writes below `/run/out`, and finds nothing
 else of the machine. What it wrote moves to the wanted place in one rename, so that a killed

@@ -1,4 +1,4 @@
-"""Formats: zstd frames as update files are: one frame each, with its content's size in the header.
+"""zstd frames as update files are: one frame each, with its content's size in the header.
 
 A machine decodes one in a single call with the destination (and, for a delta, the old file) mapped,
 so the window may be as large as the content and costs it no memory.

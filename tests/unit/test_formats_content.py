@@ -110,6 +110,18 @@ def test_a_file_that_is_not_packed_is_the_same_content(tmp_path: Path, disk: Pat
     }
 
 
+@pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK + 512])
+def test_a_disk_of_odd_size_is_refused(tmp_path: Path, size: int) -> None:
+    odd = tmp_path / "odd"
+    odd.write_bytes(bytes(size))
+    (tmp_path / "index").write_text("[]")
+    for read in (lambda: open_plain(odd), lambda: open_content(odd, Packed(odd, tmp_path / "index"))):
+        with pytest.raises(ColvertError) as caught:
+            read()
+        assert caught.value.code is Code.IMAGE_INVALID
+        assert f"{size} bytes, not a multiple of 65536" in caught.value.what
+
+
 def test_a_range_is_laid_over_and_the_rest_stays() -> None:
     over = Content(OEM[1], {CHUNK: MemoryChunk(b"x" * CHUNK)})
     made = content().over({OEM: over})

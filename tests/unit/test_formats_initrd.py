@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -140,6 +141,60 @@ def test_without_a_list_the_package_is_named(tmp_path: Path) -> None:
     with pytest.raises(ColvertError) as caught:
         collect(tree(tmp_path), tmp_path / "side")
     assert "colvert-init" in caught.value.hint
+
+
+def test_wildcards_stay_in_the_image(tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "secret").write_text("secret")
+    base = tree(tmp_path)
+    (base / "usr/share/evil").symlink_to(host)
+    (base / "usr/share/good").symlink_to("/usr/share/d")
+    root = Root(base)
+    assert list(root.glob("usr/share/evil/*")) == []
+    assert list(root.glob("../../host/*")) == []
+    assert list(root.glob("usr/share/good/*")) == ["usr/share/good/x", "usr/share/good/y"]
+    assert list(root.glob("usr/*/ld.so.2")) == ["usr/lib/ld.so.2", "usr/lib64/ld.so.2"]
+    assert list(root.glob("usr/share/[e]*")) == ["usr/share/evil"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("dir x 9z", "not a directive: dir x 9z"),
+        ("dir ../x", "not a plain path: ../x"),
+        ("link a/../../b c", "not a plain path: a/../../b"),
+        ("file usr/share/whole", "leads to /, which is the whole image"),
+    ],
+)
+def test_directives_that_no_initrd_can_follow(tmp_path: Path, line: str, what: str) -> None:
+    base = tree(tmp_path)
+    (base / "usr/share/whole").symlink_to("/")
+    (tmp_path / "side" / LIST).parent.mkdir(parents=True)
+    (tmp_path / "side" / LIST).write_text(f"# first\n{line}\n")
+    with pytest.raises(ColvertError) as caught:
+        collect(base, tmp_path / "side")
+    assert what in caught.value.what
+    assert caught.value.where == Location(f"/{LIST}", 2)
+
+
+def test_a_list_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "side" / LIST).parent.mkdir(parents=True)
+    (tmp_path / "side" / LIST).write_bytes(b"# first\n# caf\xe9\n")
+    with pytest.raises(ColvertError) as caught:
+        collect(tree(tmp_path), tmp_path / "side")
+    assert (caught.value.what, caught.value.where) == ("not UTF-8", Location(f"/{LIST}", 2))
+
+
+@pytest.mark.parametrize("place", ["side", "tree"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, place: str) -> None:
+    base, side = tree(tmp_path), tmp_path / "side"
+    (side / OVERLAY / "etc").mkdir(parents=True)
+    (side / LIST).write_text("file usr/share/d\n")
+    os.mkfifo(side / OVERLAY / "etc/pipe" if place == "side" else base / "usr/share/d/pipe")
+    with pytest.raises(ColvertError) as caught:
+        collect(base, side)
+    assert "pipe is a FIFO" in caught.value.what
 
 
 def test_links_lead_where_they_lead_on_the_machine(tmp_path: Path) -> None:
