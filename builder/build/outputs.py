@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.errors import ColvertError
 from builder.pipeline.checkout import checkout
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.files import write_atomic
@@ -59,7 +60,12 @@ class Deliveries:
             checkout(source, items, fresh)
             if target.exists():
                 target.rename(old)
-            fresh.rename(target)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
         finally:
             discard(fresh)
             discard(old)
@@ -70,7 +76,10 @@ class Deliveries:
             return False
         if self._note(target) == [wanted, _state(target, ignored)]:
             return True
-        items = survey(target)
+        try:
+            items = survey(target)
+        except (OSError, ColvertError):
+            return False  # a socket, or a file that cannot be read: not what was delivered
         if digest(item for item in items if item.name not in ignored) != wanted:
             return False
         self._remember(wanted, target, ignored)

@@ -217,8 +217,12 @@ class Session:
             own = [bump for bump in bumps if bump.node.repository == overlay.name]
             overlays.append(bumped_overlay(self.home, overlay, own, self.builder.fetcher) if own else overlay)
         self.settings = replace(self.settings, overlays=tuple(overlays))
-        del self._resolved, self.builder
-        self.__dict__.pop("licence_texts", None)
+        self.forget()
+
+    def forget(self) -> None:
+        """Take the overlays and the manifest's files in again, and plan again, when next asked for."""
+        for name in ("_resolved", "builder", "licence_texts"):
+            self.__dict__.pop(name, None)
 
     def _placed(self, error: ColvertError) -> ColvertError:
         """A resolver's error at the manifest's line that asks for the package it is about."""
@@ -268,19 +272,23 @@ def open_session(request: Request, events: Events) -> Session:
     )
 
 
-def mending(events: Events, work: Callable[[], object]) -> None:
-    """Do the work; where a stored entry turns out damaged (and was removed), do it again.
+def mending(events: Events, work: Callable[[], object], forget: Callable[[], object] = lambda: None) -> None:
+    """Do the work; where a stored entry turns out damaged (and was set aside), do it again.
 
-    What was whole is still in the store, so only the damaged entry and what must follow is made.
+    What was whole is still in the store, so only the damaged entry and what must follow is made. `forget`
+    drops what was taken in before. The same damage twice is an error: the disk may be the cause.
     """
+    seen: set[str] = set()
     while True:
         try:
             work()
             return
         except ColvertError as error:
-            if error.code is not Code.STORE_CORRUPT:
+            if error.code is not Code.STORE_CORRUPT or error.what in seen:
                 raise
+            seen.add(error.what)
             events.warning(f"{error.what}; making it again")
+            forget()
 
 
 def _default_manifest() -> Path:

@@ -70,6 +70,9 @@ def cli(
     with opened(shared, trace=trace) as session:
         if packages:
             wanted = [session.plan.find(name).cpv for name in packages]
-            mending(session.events, lambda: session.build_packages(wanted))
+            mending(session.events, lambda: session.build_packages(wanted), session.forget)
         else:
-            mending(session.events, lambda: build_images(session, targets, out.absolute(), deltas_from))
+            place = out.absolute()
+            mending(
+                session.events, lambda: build_images(session, targets, place, deltas_from), session.forget
+            )

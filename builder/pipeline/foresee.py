@@ -13,7 +13,13 @@ from builder.pipeline.scheduler import Job, order
 from builder.pipeline.stage import Stage, uses
 from builder.pipeline.store import Entry, Record, Store
 
-DEPENDENCY = re.compile(r"dependencies\.|tree$|usr|verity$|boot$|disk$|packed$|initrd$|uki")
+# the inputs that other stages make
+DEPENDENCY = re.compile(
+    r"dependencies\.|packages\.\d+\.image$|sized\.|deltas\.|(slot\.)?(usr|boot)$"
+    r"|(tree|side|initrd|uki|root_hash|disk|packed|whole)$"
+)
+# a version with its hyphen (PMS 3.2)
+VERSION = re.compile(r"-\d+(\.\d+)*[a-z]?(_(alpha|beta|pre|rc|p)\d*)*(-r\d+)?$")
 
 
 class Why(StrEnum):
@@ -107,7 +113,8 @@ def _last_records(executor: Executor, jobs: Iterable[Job]) -> dict[str, Record]:
 
 def subject(label: str) -> str:
     """What a label is about, without its version: sys-libs/zlib-1.3.1 -> sys-libs/zlib."""
-    return re.sub(r"(-\d\S*| .*)$", "", label)
+    name, space, _ = label.partition(" ")
+    return name if space else VERSION.sub("", name)
 
 
 def compare(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from builder.errors import Code, ColvertError, Location
@@ -19,14 +20,17 @@ from builder.pipeline.inside import Inside
 from builder.pipeline.key import digest_content, walk
 from builder.pipeline.store import Store
 
-# never part of an input: what version control and editors keep beside it
+# never part of an input: what version control and Python keep beside it, and what editors do (vim's swap
+# files, backups, Emacs' locks and auto-saves)
 SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__"})
+EDITORS = ("*~", ".*.sw?", ".#*", "#*#")
 
 
 def ingest_tree(store: Store, kind: str, root: Path) -> Artifact:
-    """Take a directory in, without version control's own files.
+    """Take a directory in, without version control's and editors' own files.
 
-    Raises OVERLAY_INVALID for what is no file, directory or link, and for a link that leads out of it.
+    Raises OVERLAY_INVALID for what is no file, directory or link, and for a link that leads out of it or to
+    nothing.
     """
     files: dict[str, Path] = {}
     links: dict[str, str] = {}
@@ -66,8 +70,12 @@ def ingest_texts(store: Store, kind: str, texts: Mapping[str, bytes]) -> Artifac
 
 def _visible(root: Path) -> Iterable[tuple[str, os.DirEntry[str]]]:
     for name, entry in walk(root):
-        if not SKIPPED.intersection(name.split("/")):
+        if not any(_is_skipped(part) for part in name.split("/")):
             yield name, entry
+
+
+def _is_skipped(name: str) -> bool:
+    return name in SKIPPED or any(fnmatchcase(name, pattern) for pattern in EDITORS)
 
 
 def _link(root: Path, name: str, path: str) -> str:
@@ -75,6 +83,8 @@ def _link(root: Path, name: str, path: str) -> str:
     base = os.path.realpath(root)
     if not os.path.realpath(path).startswith(f"{base}/"):
         raise _refused(root / name, f"a link to {target}, which is outside of {root}")
+    if not os.path.exists(path):
+        raise _refused(root / name, f"a link to {target}, which is not there")
     return target
 
 

@@ -19,11 +19,11 @@ def held(path: Path, *, shared: bool = False, wait: bool = True, keep: bool = Tr
     fd = lock(path, shared=shared, wait=wait)
     try:
         yield fd is not None
-        if fd is not None and not keep:
-            with suppress(FileNotFoundError):
-                path.unlink()
     finally:
         if fd is not None:
+            if not keep:
+                with suppress(FileNotFoundError):
+                    path.unlink()
             os.close(fd)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -148,8 +148,12 @@ class _Run:
         """Finish every job whose stage the store has, and those which that makes ready, and so on."""
         while not self.failures and (names := self.order.get_ready()):
             for name in names:
-                stage = self.jobs[name].make(self.done)
-                entry = self.scheduler.stages.cached(stage)
+                try:
+                    stage = self.jobs[name].make(self.done)
+                    entry = self.scheduler.stages.cached(stage)
+                except ColvertError as error:
+                    self._fail(error)
+                    continue
                 if entry is None:
                     self.ready[name] = stage
                 else:
@@ -179,7 +183,15 @@ class _Run:
             try:
                 self._finish(job.name, future.result())
             except ColvertError as error:
-                self.failures.append(error)
+                self._fail(error)
+            except CancelledError:
+                pass  # after the failure of another
+
+    def _fail(self, error: ColvertError) -> None:
+        """Note a failure; what the pool has not begun with is not begun."""
+        self.failures.append(error)
+        for future in self.running:
+            future.cancel()
 
     def _finish(self, name: str, entry: Entry) -> None:
         self.done[name] = entry

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.checkout import checkout
-from builder.pipeline.files import write_atomic
+from builder.pipeline.files import open_regular, sync_directory, write_atomic
 from builder.pipeline.index import Item, Type, below, digest, from_bytes, part_digests, survey, to_bytes
 from builder.pipeline.key import digest_bytes, walk
 from builder.pipeline.lock import held, lock
@@ -114,16 +114,16 @@ class Store:
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, in the order of the keys."""
-        for bucket in sorted((self.root / "records").iterdir()):
-            for path in sorted(bucket.glob("*.json")):
-                entry = self._load(path)
+        for bucket in _list(self.root / "records"):
+            for path in _list(bucket):
+                entry = self._load(path) if path.suffix == ".json" else None
                 if entry is not None:
                     yield entry
 
     def has(self, artifact: Artifact) -> bool:
         """Whether the artifact is here; it is leased then."""
         with held(self.root / "locks" / "prune", shared=True):
-            found = (self._object(artifact.digest) / INDEX).exists()
+            found = _is_there(self._object(artifact.digest) / INDEX)
             if found:
                 self._pin(artifact.digest)
             return found
@@ -135,31 +135,29 @@ class Store:
         """
         artifact = what if isinstance(what, Artifact) else what.artifact
         self.check(artifact)
-        base = self._object(artifact.digest) / DATA
         if isinstance(what, Artifact):
-            return base
-        if part_digests(self.index(artifact)).get(what.name) != what.digest:
-            raise ColvertError(
-                Code.STORE_CORRUPT, f"{artifact.kind} {artifact.digest[:12]} has another {what.name}"
-            )
-        return base / what.name
+            return self.place(artifact)
+        self._check_part(what)
+        return self.place(artifact) / what.name
 
     def index(self, what: Artifact | Part) -> list[Item]:
-        """Every path of an artifact or part, with its true mode."""
+        """Every path of an artifact or part, with its true mode; the index is compared with its digest."""
         artifact = what if isinstance(what, Artifact) else what.artifact
         found = self._indexes.get(artifact.digest)
         if found is None:
-            found = from_bytes((self._object(artifact.digest) / INDEX).read_bytes())
-            self._indexes[artifact.digest] = found
+            data = self._content(artifact, INDEX)
+            if digest_bytes(data) != artifact.digest:
+                raise self._damaged(artifact, "has another index")
+            found = self._indexes[artifact.digest] = from_bytes(data)
         return list(below(found, what.name)) if isinstance(what, Part) else found
 
     def read(self, part: Part) -> bytes:
         """The content of a small file at the top of an artifact, compared with its digest by itself."""
+        self._check_part(part)
         [item] = [one for one in self.index(part.artifact) if one.name == part.name]
-        data = (self.place(part.artifact) / part.name).read_bytes()
-        if digest_bytes(data) != item.value or digest_bytes(item.line("")) != part.digest:
-            self._set_aside(self._object(part.artifact.digest))
-            raise self._corrupt(part.artifact, f"has another {part.name}: set aside")
+        data = self._content(part.artifact, f"{DATA}/{part.name}")
+        if digest_bytes(data) != item.value:
+            raise self._damaged(part.artifact, f"has another {part.name}")
         return data
 
     def modes(self, what: Artifact | Part) -> Mapping[str, int]:
@@ -181,27 +179,53 @@ class Store:
 
         Raises STORE_CORRUPT, after which the stage can simply be run again.
         """
+        path = self._object(artifact.digest)
+        if not _is_there(path / INDEX):
+            raise self._corrupt(artifact, "is gone")
         if artifact.digest in self._verified:
             return
-        path = self._object(artifact.digest)
-        if not (path / INDEX).exists():
-            raise self._corrupt(artifact, "is gone")
         if not self._whole(path, artifact.digest):
-            self._set_aside(path)
-            raise self._corrupt(artifact, "has another digest: set aside")
+            raise self._damaged(artifact, "has another digest")
         with self._mutex:
             self._verified.add(artifact.digest)
 
     def _whole(self, path: Path, wanted: str) -> bool:
-        """Whether an object is what its name says. Reading errors are raised: they prove no damage."""
-        data = (path / INDEX).read_bytes()
-        if digest_bytes(data) != wanted:
-            return False
+        """Whether an object is what its name says; STORE_UNREADABLE where that cannot be seen."""
         try:
+            data = (path / INDEX).read_bytes()
+            if digest_bytes(data) != wanted:
+                return False
             items, found = from_bytes(data), survey(path / DATA)
-        except (ValueError, ColvertError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, ColvertError):
             return False
+        except OSError as error:
+            raise unreadable(path, error) from error
         return [(i.name, i.type, i.value) for i in items] == [(i.name, i.type, i.value) for i in found]
+
+    def _check_part(self, part: Part) -> None:
+        """Compare what a record says of a part with the artifact; a record that is wrong is set aside."""
+        if part_digests(self.index(part.artifact)).get(part.name) == part.digest:
+            return
+        for entry in list(self.entries()):
+            if entry.digest == part.artifact.digest:
+                self._set_aside(self._record(entry.record.key))
+        raise self._corrupt(part.artifact, f"has another {part.name} than its record says")
+
+    def _content(self, artifact: Artifact, name: str) -> bytes:
+        """A file of an object; STORE_CORRUPT where it is gone or none."""
+        path = self._object(artifact.digest) / name
+        try:
+            with open_regular(path) as stream:
+                return stream.readall()
+        except (FileNotFoundError, NotADirectoryError, ColvertError):
+            raise self._damaged(artifact, f"lacks {name}") from None
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    def _damaged(self, artifact: Artifact, what: str) -> ColvertError:
+        """Set an object aside; returns the error that says so."""
+        self._set_aside(self._object(artifact.digest))
+        return self._corrupt(artifact, f"{what}: set aside")
 
     def _corrupt(self, artifact: Artifact, what: str) -> ColvertError:
         return ColvertError(
@@ -237,11 +261,13 @@ class Store:
             out.rename(place / DATA)
             items = survey(place / DATA)
             artifact = Artifact(kind, digest(items))
-            self._pin(artifact.digest)
             _make_read_only(place / DATA, items)
             (place / INDEX).write_bytes(to_bytes(items))
             _sync(place)
-            self._appear(place, self._object(artifact.digest))
+            # one that prunes has not yet looked at the leases, or is done
+            with held(self.root / "locks" / "prune", shared=True):
+                self._pin(artifact.digest)
+                self._appear(place, self._object(artifact.digest))
         with self._mutex:
             self._verified.add(artifact.digest)
             self._indexes[artifact.digest] = items
@@ -279,7 +305,10 @@ class Store:
         there = self._load(path)
         if there is not None:
             return there
-        write_atomic(path, record.model_dump_json(indent=1).encode())
+        with self.workdir() as scratch:
+            write_atomic(scratch / "record", record.model_dump_json(indent=1).encode())
+            (scratch / "record").rename(path)
+        sync_directory(path.parent)
         return Entry(place, record)
 
     def copy_to(self, entry: Entry, root: Path) -> None:
@@ -319,22 +348,31 @@ class Store:
                 self.remove(entry)
                 total -= entry.record.size
                 gone.append(entry.record)
-            self._remove_objects(kept | leased, older_than or time.time())
+            freed = {record.digest for record in gone}
+            self._remove_objects(kept | leased, freed, older_than or time.time())
             self._sweep(older_than)
             return gone
 
-    def _remove_objects(self, kept: set[str], older_than: float) -> None:
-        """Delete the objects that no record names; those just taken in (ingested inputs) have their age."""
+    def _remove_objects(self, kept: set[str], freed: set[str], older_than: float) -> None:
+        """Delete the objects that no record names: those `freed` now, and those (ingested inputs, what was
+        left behind) that nobody has used since `older_than`."""
         for path in (self.root / "objects").glob("??/*"):
-            if path.name not in kept and path.stat().st_mtime < older_than:
-                self._take_away(path)
+            with suppress(FileNotFoundError):  # set aside meanwhile
+                if path.name not in kept and (path.name in freed or path.stat().st_mtime < older_than):
+                    self._take_away(path)
 
     def _sweep(self, older_than: float) -> None:
-        """Delete what killed builds left in tmp/, and what was set aside before `older_than`."""
+        """Delete what killed builds left in tmp/ and locks/, and what was set aside before `older_than`."""
+        # listed before the leases: a build that begins meanwhile has its lease first
+        found = list((self.root / "tmp").iterdir())
         alive = {path.name for path in (self.root / "leases").iterdir()}
-        for path in (self.root / "tmp").iterdir():
+        for path in found:
             if path.name.partition("-")[0] not in alive:
                 discard(path)
+        for path in (self.root / "locks").iterdir():
+            if path.name != "prune":
+                with held(path, wait=False, keep=False):
+                    pass  # nobody holds it, or somebody does, who will remove it
         for path in (self.root / "aside").iterdir():
             if path.stat().st_ctime < older_than:
                 discard(path)
@@ -359,7 +397,8 @@ class Store:
         except FileNotFoundError:
             return
         except OSError:
-            discard(path)
+            # overlayfs does not rename directories of a lower layer (EXDEV)
+            shutil.move(path, away)
 
     # --- leases ---------------------------------------------------------------
 
@@ -412,12 +451,35 @@ class Store:
         except FileNotFoundError:
             return None
         except ValidationError:
-            self._set_aside(path)
-            return None
+            record = None
         except OSError as error:
             raise unreadable(path, error) from error
+        if record is None or record.key != path.stem:
+            self._set_aside(path)
+            return None
         place = self._object(record.digest)
-        return Entry(place, record) if (place / INDEX).exists() else None
+        return Entry(place, record) if _is_there(place / INDEX) else None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there; STORE_UNREADABLE where that cannot be seen."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return True
+
+
+def _list(directory: Path) -> list[Path]:
+    """What is in a directory, by name; STORE_UNREADABLE where that cannot be seen."""
+    try:
+        return sorted(directory.iterdir())
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        raise unreadable(directory, error) from error
 
 
 def unreadable(path: Path, error: OSError) -> ColvertError:
