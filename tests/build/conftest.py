@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.session import CANCELLED
 from builder.packages.builder import Builder
 from builder.packages.fetch import Fetcher
-from builder.packages.plan import Plan, PlanRequest, make_plan
-from builder.packages.portage.config import Overlay, Settings
+from builder.packages.overlay import Overlay, Settings
+from builder.packages.plan import Plan, make_plan
 from builder.pipeline.events import Event, Events
-from builder.pipeline.stage import Executor
+from builder.pipeline.executor import Executor
+from builder.pipeline.scheduler import Scheduler, machine_capacity
 from builder.pipeline.store import Entry, Store
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk
@@ -44,24 +46,37 @@ class Workshop:
             (folder / "files" / name).write_text(text)
         return path
 
-    def plan(
-        self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None
-    ) -> tuple[Plan, Settings, Executor]:
+    def executor(self) -> Executor:
+        """With a store that knows nothing but what is on the disk, as another process has it."""
+        events = Events(self.seen.append)
+        return Executor(Store(self.home.store), events, self.sdk, self.home.local(CANCELLED.is_set))
+
+    def settings(self, use: Mapping[str, tuple[str, ...]] | None = None) -> Settings:
         overlays = (Overlay("colvert", COLVERT), Overlay("testing", self.overlay))
-        settings = Settings(overlays, "colvert/amd64", dict(use or {}))
-        executor = Executor(Store(self.home.store), Events(self.seen.append))
-        return make_plan(executor, self.home, self.sdk, PlanRequest(atoms, settings)), settings, executor
+        return Settings(overlays, "colvert/amd64", dict(use or {}))
+
+    def plan(self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None) -> Plan:
+        return make_plan(self.executor(), atoms, self.settings(use))[0]
 
     def builder(
-        self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None, cores: int = 2
+        self, executor: Executor, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None
     ) -> Builder:
-        plan, settings, executor = self.plan(*atoms, use=use)
+        settings = self.settings(use)
+        plan, overlays = make_plan(executor, atoms, settings)
         fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, executor.events)
-        return Builder(executor, self.home, self.sdk, plan, settings, fetcher, cores)
+        return Builder(executor.store, plan, settings, overlays, fetcher)
 
     def build(self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Entry]:
         self.seen.clear()
-        return self.builder(*atoms, use=use).build_all()
+        CANCELLED.clear()
+        executor = self.executor()
+        scheduler = Scheduler(executor, machine_capacity(2), on_interrupt=CANCELLED.set)
+        return self.builder(executor, *atoms, use=use).build(scheduler)
+
+    def log(self, cpv: str) -> Path | None:
+        """The newest log of a package's build."""
+        found = self.home.root.glob(f"logs/{cpv}-*.log")
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
     def made(self) -> list[str]:
         """What the last `build` really built."""
