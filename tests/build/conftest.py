@@ -12,7 +12,8 @@ from builder.build.session import CANCELLED
 from builder.packages.builder import Builder
 from builder.packages.fetch import Fetcher
 from builder.packages.overlay import Overlay, Settings
-from builder.packages.plan import Plan, make_plan
+from builder.packages.plan import FILE as PLAN
+from builder.packages.plan import Overlays, Plan, Resolve
 from builder.pipeline.events import Event, Events
 from builder.pipeline.executor import Executor
 from builder.pipeline.scheduler import Scheduler, machine_capacity
@@ -55,16 +56,24 @@ class Workshop:
         overlays = (Overlay("colvert", COLVERT), Overlay("testing", self.overlay))
         return Settings(overlays, "colvert/amd64", dict(use or {}))
 
-    def plan(self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None) -> Plan:
-        return make_plan(self.executor(), atoms, self.settings(use))[0]
+    def plan(
+        self,
+        *atoms: str,
+        use: Mapping[str, tuple[str, ...]] | None = None,
+        executor: Executor | None = None,
+    ) -> tuple[Plan, Overlays]:
+        """The plan of some atoms, and the copies of the overlays that it was made from."""
+        runner, settings = executor or self.executor(), self.settings(use)
+        overlays = settings.ingest(runner.store)
+        entry = runner.obtain(Resolve(atoms, settings.configuration, overlays))
+        return Plan.model_validate_json(runner.store.read(entry.part(PLAN))), overlays
 
     def builder(
         self, executor: Executor, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None
     ) -> Builder:
-        settings = self.settings(use)
-        plan, overlays = make_plan(executor, atoms, settings)
+        plan, overlays = self.plan(*atoms, use=use, executor=executor)
         fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, executor.events)
-        return Builder(executor.store, plan, settings, overlays, fetcher)
+        return Builder(executor.store, plan, self.settings(use), overlays, fetcher)
 
     def build(self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Entry]:
         self.seen.clear()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from builder.assembly.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, make_initrd
+from builder.assembly.root import ETC
 from builder.assembly.rules import ExtraFile, TreeRules, assemble
-from builder.assembly.tree import ETC, PackageImage
+from builder.assembly.tree import PackageImage
 from builder.errors import Code, ColvertError
 from builder.formats.cpio import TRAILER
 from builder.formats.elf import read_elf
