@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from builder.errors import Code, ColvertError
+from builder.machine.accel import Accel
 from builder.machine.qemu import MachineSpec
 from builder.machine.warm import DISK, WarmMachine
 from builder.pipeline.executor import Executor
@@ -23,4 +24,4 @@ def warm(executor: Executor, spec: MachineSpec) -> MachineSpec:
             raise
         # it was set aside
         snapshot = store.path(executor.obtain(stage).artifact)
-    return replace(spec, disk=store.path(disk) / DISK, snapshot=snapshot)
+    return replace(spec, disk=store.path(disk) / DISK, snapshot=snapshot, accel=Accel.TCG)
