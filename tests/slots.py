@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
-from builder.build.image import Image
+from builder.build.initrd import INITRD
+from builder.build.tree import REPORT, SIDE, TREE
+from builder.build.usr import USR, VERITY
 from builder.formats.gpt import DISK_SIZE, MIB, NO_GUID, READ_ONLY, Contents, Placed, layout, place, script
 from builder.formats.sparse import copy_into
 from builder.tools.erofs import make_erofs
@@ -23,6 +25,7 @@ from builder.tools.oem import make_oem
 from builder.tools.uki import LOADER, STUB, UkiParts, make_uki
 from builder.tools.verity import make_verity
 from builder.tools.workspace import bench
+from tests.releases import Made
 
 # FAT32 of this size holds three UKIs, and a file that fills it is soon written
 ESP_SIZE = 128 * MIB
@@ -43,24 +46,24 @@ class Release:
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, image: Image) -> Release:
-        loaded, tree = image.session.loaded, image.tree.out
-        kernel = json.loads((tree / "report.json").read_text())["kernel"]
+    def of(cls, made: Made) -> Release:
+        """Of a variant whose jobs `usr` and `initrd` were done."""
+        loaded, tree = made.session.loaded, made.path("tree")
+        kernel = json.loads((tree / REPORT).read_text())["kernel"]
         parts = UkiParts(
-            kernel=tree / "side/usr/lib/modules" / kernel / "vmlinuz",
-            initrd=image.initrd.out / "initrd",
+            kernel=tree / SIDE / "usr/lib/modules" / kernel / "vmlinuz",
+            initrd=made.path("initrd", INITRD),
             cmdline="",
-            os_release=tree / "tree/usr/lib/os-release",
+            os_release=tree / TREE / "usr/lib/os-release",
             uname=kernel,
-            stub=tree / "side" / STUB,
+            stub=tree / SIDE / STUB,
         )
-        usr = image.usr.out
         return cls(
             id=loaded.manifest.id,
             version=loaded.version,
-            usr=usr / "usr.raw",
-            verity=usr / "usr.verity",
-            root_hash=image.root_hash,
+            usr=made.path("usr", USR),
+            verity=made.path("usr", VERITY),
+            root_hash=made.image.root_hash,
             uki=parts,
             words=tuple(loaded.manifest.kernel.command_line),
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +17,11 @@ from builder.machine.files import Host
 from builder.machine.qemu import Forward
 from builder.machine.session import RunOptions, run_image
 from builder.machine.variables import enroll
-from builder.pipeline.events import Events
+from builder.machine.warm import WarmMachine
+from builder.pipeline.code import CodeDigests
+from builder.pipeline.events import Event, Events, Kind
+from builder.pipeline.executor import Executor
+from builder.pipeline.store import Store
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import ensure_sdk
 from builder.signing.project_keys import ProjectKeys, development_keys, utc_now
@@ -28,6 +33,29 @@ def newest(out: Path) -> Path:
     if not found:
         raise ColvertError(Code.NOT_BUILT, f"there is no image in {out}", hint="build-image --target qemu")
     return found[-1]
+
+
+def executor_of(home: Path | None) -> Executor:
+    """What makes snapshots of machines in the home's store."""
+    place = open_home(home)
+
+    def show(event: Event) -> None:
+        if event.stage == WarmMachine.name and event.kind is Kind.STARTED:
+            click.echo("no snapshot of this machine yet: it is booted once (about a minute)", err=True)
+
+    code = CodeDigests(cache=place.cache / "code.json")
+    return Executor(Store(place.store), Events(show), ensure_sdk(place, Events()), place.local(), code)
+
+
+def check_warm(unfit: Mapping[str, object]) -> None:
+    """Refuse --warm together with options (name -> value) that a restored machine cannot have."""
+    for name, value in unfit.items():
+        if value:
+            raise ColvertError(
+                Code.USAGE,
+                f"--warm cannot be combined with {name}: a restored machine has booted already, elsewhere",
+                hint=f"leave out --warm or {name}",
+            )
 
 
 def host_of(home: Path | None) -> Host:
@@ -54,6 +82,9 @@ def firmware_variables(host: Host, roots: Path, keys: Path | None, *, wanted: bo
 @click.argument("command", nargs=-1)
 @click.option("--ssh", is_flag=True, help="Let the checkout's key in; then open a shell, or run COMMAND.")
 @click.option(
+    "--warm", is_flag=True, help="Restore the machine from a snapshot (made at first use) instead of booting."
+)
+@click.option(
     "--forward", "forwards", multiple=True, metavar="[HOST:]GUEST", help="Lead a port of 127.0.0.1 in."
 )
 @click.option("--memory", type=click.IntRange(128), default=1024, show_default=True, help="MiB.")
@@ -78,6 +109,7 @@ def cli(
     image: Path | None,
     command: tuple[str, ...],
     ssh: bool,
+    warm: bool,
     forwards: tuple[str, ...],
     memory: int,
     cpus: int,
@@ -93,24 +125,28 @@ def cli(
     """Boot an image (the last built one by default) under QEMU.
 
     The image itself is never written to: a machine is thrown away at its end, unless
-    --persist names it. Nobody can log in unless --ssh passes a key.
+    --persist names it. Nobody can log in unless --ssh or --warm passes a key.
 
     \b
     Examples:
       colvert run
       colvert run --ssh
       colvert run --ssh out/1.0/qemu/colvert-1.0-qemu.qcow2 systemctl status
+      colvert run --warm --ssh
       colvert run --secure-boot --keys /media/keys
       colvert run --persist work --forward 8080:80
     """
     with exit_codes():
         if keys is not None and not secure_boot:
             raise ColvertError(Code.USAGE, "--keys means nothing without it", hint="--secure-boot")
+        if warm:
+            check_warm({"--secure-boot": secure_boot, "--persist": persist, "--until": until})
         host = host_of(home)
         with firmware_variables(host, open_home(home).cache, keys, wanted=secure_boot) as variables:
             options = RunOptions(
                 image=image or newest(out),
                 ssh=ssh,
+                warm=warm,
                 command=command,
                 forwards=tuple(Forward.parse(text) for text in forwards),
                 memory=memory,
@@ -122,4 +158,5 @@ def cli(
                 until_login=until == "login",
                 timeout=timeout,
             )
-            sys.exit(run_image(options, host, lambda text: click.echo(text, err=True)))
+            say = partial(click.echo, err=True)
+            sys.exit(run_image(options, host, say, lambda: executor_of(home)))

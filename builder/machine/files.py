@@ -2,7 +2,8 @@
 
 A machine is thrown away after use unless it has a name. Throw-away ones share their image
 (a qcow2 layer above it holds what they write), so that many run at once; a named one has a
-copy of its own, which outlives the image. Each directory is locked by the process that uses
+copy of its own, which outlives the image. One that is restored has such a layer above the
+disk of its snapshot. Each directory is locked by the process that uses
 it: what a killed one left is swept away by the next.
 """
 
@@ -29,6 +30,8 @@ from builder.machine.qemu import (
     QMP_SOCKET,
     RUN_DIR,
     SERIAL_SOCKET,
+    SNAPSHOT_DIR,
+    VARS_PATH,
     WRITES_PATH,
     MachineSpec,
 )
@@ -105,11 +108,23 @@ class Machine:
     def qemu_log(self) -> Path:
         return self.directory / "qemu.log"
 
+    @property
+    def variables(self) -> Path:
+        """The firmware's variables."""
+        return self.disk / Path(VARS_PATH).name
+
+    @property
+    def used(self) -> bool:
+        """Whether it was switched on before: then its disk is no longer the snapshot's."""
+        return self.qemu_log.exists()
+
     def sandbox(self, *, network: bool = False) -> Sandbox:
         """What QEMU and qemu-img see: the SDK, this machine's files, the image read-only."""
         binds = [Bind(self.disk, DISK_DIR, writable=True), Bind(self.run, RUN_DIR, writable=True)]
         if self.spec.disk.exists():  # a named machine outlives its image
             binds.append(Bind(self.spec.disk.absolute(), IMAGE_PATH))
+        if self.spec.snapshot is not None:
+            binds.append(Bind(self.spec.snapshot, SNAPSHOT_DIR))
         if self.spec.loader is not None:
             binds.append(Bind(self.spec.loader.absolute(), LOADER_PATH, writable=True))
         return Sandbox(
@@ -192,12 +207,13 @@ def _furnish(made: Machine) -> None:
     for directory in (made.disk, made.run):
         directory.mkdir(exist_ok=True)
         made.give(directory)
-    variables = made.disk / "vars.fd"
-    if not variables.exists():
-        source = made.spec.firmware.variables or made.host.sdk / FIRMWARE_VARS.lstrip("/")
-        temporary = variables.with_suffix(".new")
-        shutil.copyfile(source, temporary)
-        temporary.replace(variables)
+    if not made.variables.exists():
+        temporary = made.variables.with_suffix(".new")
+        shutil.copyfile(_first_variables(made), temporary)
+        temporary.replace(made.variables)
+    if made.spec.snapshot is not None:
+        shutil.copyfile(made.spec.snapshot / CONSOLE_LOG, made.console_log)
+        made.give(made.console_log)
     disk = made.disk / Path(DISK_PATH).name
     if not disk.exists():
         _make_disk(made, disk)
@@ -206,6 +222,13 @@ def _furnish(made: Machine) -> None:
             log.truncate(LOG_SIZE)
     for path in made.disk.iterdir():
         made.give(path)
+
+
+def _first_variables(made: Machine) -> Path:
+    """What the firmware's variables start as."""
+    if made.spec.snapshot is not None:
+        return made.spec.snapshot / made.variables.name
+    return made.spec.firmware.variables or made.host.sdk / FIRMWARE_VARS.lstrip("/")
 
 
 def _make_disk(made: Machine, disk: Path) -> None:
@@ -217,13 +240,15 @@ def _make_disk(made: Machine, disk: Path) -> None:
             hint="colvert build",
         )
     new = f"{DISK_PATH}.new"
-    kind = disk_format(made.spec.disk)
+    kind, below = disk_format(made.spec.disk), IMAGE_PATH
+    if made.spec.snapshot is not None:
+        kind, below = "qcow2", f"{SNAPSHOT_DIR}/{disk.name}"
     if made.durable:
         argv = ["qemu-img", "convert", "-f", kind, "-O", "qcow2", IMAGE_PATH, new]
     else:
-        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", IMAGE_PATH, new]
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", below, new]
     run(argv, sandbox=made.sandbox(), timeout=CREATE_SECONDS)
-    if made.spec.disk_size:
+    if made.spec.disk_size and made.spec.snapshot is None:
         size = f"{made.spec.disk_size}G"
         run(
             ["qemu-img", "resize", "-q", "-f", "qcow2", new, size],

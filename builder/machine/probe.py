@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from builder.sandbox.run import Command, command, start
 
 LOGIN_SECONDS = 420.0
 SHUTDOWN_SECONDS = 180.0
+RESTORE_SECONDS = 120.0
+RESTORE_POLL = 0.02
 LOGIN = re.compile(r"^\S+ login:", re.MULTILINE)
 
 # what a boot shows on its way, in order; a quiet kernel may leave some out
@@ -167,30 +169,53 @@ class Running:
 
 @contextmanager
 def boot(made: Machine) -> Iterator[Running]:
-    """Switch a machine on; at the end of the block it is off, by force where it still runs."""
-    argv = command_line(made.spec, made.choice.accel, durable=made.durable)
+    """Switch a machine on; at the end of the block it is off, by force where it still runs.
+
+    One with a snapshot is restored the first time: what it showed on its console before counts as this
+    boot's.
+    """
+    restored = made.spec.snapshot is not None and not made.used
+    argv = command_line(made.spec, made.choice.accel, durable=made.durable, restored=restored)
     # the host's network: forwards listen on its loopback
     prepared = command(argv, sandbox=made.sandbox(network=True))
-    begin = made.console_log.stat().st_size if made.console_log.exists() else 0
+    begin = made.console_log.stat().st_size if made.console_log.exists() and not restored else 0
     for socket in (made.qmp_socket, made.serial_socket):
         socket.unlink(missing_ok=True)
     started = time.monotonic()
-    with start(prepared, log=made.qemu_log) as process, _control(made, process, prepared) as qmp:
+    with start(prepared, log=made.qemu_log) as process, ExitStack() as stack:
+        try:
+            channel = connect(made.qmp_socket, CONNECT_SECONDS, lambda: process.poll() is None)
+            qmp = stack.enter_context(Qmp(channel))
+            if restored:
+                _go_on(qmp)
+        except ColvertError as error:
+            raise _gave_up(made, process, prepared, error) from None
         running = Running(made, process, qmp, started)
         running.begin = begin
         yield running
 
 
-def _control(made: Machine, process: subprocess.Popen[bytes], prepared: Command) -> Qmp:
-    """Get hold of QEMU that was just started; where it gave up, tell its own words."""
-    try:
-        return Qmp(connect(made.qmp_socket, CONNECT_SECONDS, lambda: process.poll() is None))
-    except ColvertError as error:
-        # it makes the socket before it looks at the devices: let it finish its last sentence
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        said = made.qemu_log.read_text(errors="replace").splitlines()[-10:]
-        raise ColvertError(error.code, "QEMU did not start", detail=said, hint=prepared.pasteable()) from None
+def _go_on(qmp: Qmp) -> None:
+    """Wait until QEMU has read a snapshot, then let the guest run."""
+    end = time.monotonic() + RESTORE_SECONDS
+    while qmp.execute("query-status")["status"] == "inmigrate":
+        if time.monotonic() > end:
+            raise ColvertError(Code.BOOT_FAILED, "QEMU takes too long to read the snapshot")
+        time.sleep(RESTORE_POLL)
+    qmp.execute("cont")
+
+
+def _gave_up(
+    made: Machine, process: subprocess.Popen[bytes], prepared: Command, error: ColvertError
+) -> ColvertError:
+    """The error for a QEMU that was just started and does not answer, with its own words."""
+    # it makes the socket before it looks at the devices: let it finish its last sentence
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    said = made.qemu_log.read_text(errors="replace").splitlines()[-10:]
+    return ColvertError(
+        error.code, "QEMU did not start", detail=said or [error.what], hint=prepared.pasteable()
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Machine: what a virtual machine is made of, and QEMU's command line for it.
 
 Pure: nothing is started or written here, so that tests compare whole command lines. All
-paths are as the sandbox shows them; `disk.py` puts the files there.
+paths are as the sandbox shows them; `files.py` puts the files there.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ IMAGE_PATH = "/run/image"
 LOADER_PATH = "/run/loader"
 DISK_DIR = "/run/disk"
 RUN_DIR = "/run/machine"
+# the snapshot from which a machine is restored
+SNAPSHOT_DIR = "/run/snapshot"
 DISK_PATH = f"{DISK_DIR}/disk.qcow2"
 VARS_PATH = f"{DISK_DIR}/vars.fd"
 WRITES_PATH = f"{DISK_DIR}/writes.log"
+# in RUN_DIR while it is saved, in SNAPSHOT_DIR when it is read
+MEMORY = "memory"
 QMP_SOCKET = "qmp.sock"
 SERIAL_SOCKET = "serial.sock"
 CONSOLE_LOG = "console.log"
@@ -132,6 +136,8 @@ class MachineSpec:
     bus: Bus = Bus.VIRTIO
     nic: Nic = Nic.VIRTIO
     firmware: Firmware = field(default_factory=Firmware)
+    # the artifact of a warm machine (`warm.py`): it is restored where others are switched on
+    snapshot: Path | None = None
     # a raw disk that the firmware starts from, where it cannot read the one that is meant; written to
     loader: Path | None = None
     credentials: Mapping[str, str | bytes] = field(default_factory=dict)
@@ -157,8 +163,11 @@ class MachineSpec:
         return any(forward.guest == guest for forward in self.forwards)
 
 
-def command_line(spec: MachineSpec, accel: Accel, *, durable: bool) -> list[str]:
-    """QEMU's command line; `durable` disks survive a crash of the host, others need not."""
+def command_line(spec: MachineSpec, accel: Accel, *, durable: bool, restored: bool = False) -> list[str]:
+    """QEMU's command line; `durable` disks survive a crash of the host, others need not.
+
+    A `restored` machine reads its memory from the snapshot and does not run yet.
+    """
     return [
         "qemu-system-x86_64",
         "-nodefaults",
@@ -170,9 +179,12 @@ def command_line(spec: MachineSpec, accel: Accel, *, durable: bool) -> list[str]
         # a hang must end in a reset, so that boot counting can act; the guest arms it
         *("-device", "i6300esb", "-action", "watchdog=reset"),
         *("-device", "virtio-rng-pci"),
+        # a restored guest learns of it and takes other random numbers than its siblings
+        *("-device", "vmgenid,guid=auto"),
         *_smbios(spec),
         *([] if spec.reboot else ["-no-reboot"]),
         *spec.extra,
+        *(["-incoming", f"file:{SNAPSHOT_DIR}/{MEMORY}"] if restored else []),
     ]
 
 

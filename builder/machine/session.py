@@ -10,12 +10,16 @@ from pathlib import Path
 
 from builder.errors import Code, ColvertError
 from builder.machine import terminal
+from builder.machine.accel import Accel
 from builder.machine.console import plain
 from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import LOGIN_SECONDS, Running, boot
 from builder.machine.qemu import SSH_PORT, Firmware, Forward, MachineSpec
 from builder.machine.qmp import CONNECT_SECONDS, connect
+from builder.machine.snapshots import warm
+from builder.machine.warm import set_clock
+from builder.pipeline.executor import Executor
 from builder.sandbox.run import run_terminal
 
 Say = Callable[[str], None]
@@ -28,6 +32,8 @@ class RunOptions:
     """What `colvert run` was asked for."""
 
     image: Path
+    # go on from a snapshot of the machine; the checkout's key is let in, to set its clock
+    warm: bool = False
     # let the checkout's key in, and open a shell (or run `command`) once the guest is up
     ssh: bool = False
     command: tuple[str, ...] = ()
@@ -48,28 +54,38 @@ class RunOptions:
 
     def spec(self, host: Host) -> MachineSpec:
         """The machine for it."""
-        forwards = self.forwards
-        if self.ssh and not any(forward.guest == SSH_PORT for forward in forwards):
+        forwards, key = self.forwards, self.ssh or self.warm
+        if key and not any(forward.guest == SSH_PORT for forward in forwards):
             forwards += (Forward(SSH_PORT),)
         return MachineSpec(
             disk=self.image,
             memory=self.memory,
             cpus=self.cpus,
             forwards=forwards,
-            credentials=ssh_credentials(host.key()) if self.ssh else {},
+            credentials=ssh_credentials(host.key()) if key else {},
             display=self.screenshot is not None,
             firmware=Firmware.secure(self.secure_boot) if self.secure_boot else Firmware(),
         )
 
 
-def run_image(options: RunOptions, host: Host, say: Say) -> int:
-    """Boot an image as `options` say; returns the exit status for the caller."""
+def run_image(options: RunOptions, host: Host, say: Say, executor: Callable[[], Executor]) -> int:
+    """Boot an image as `options` say; returns the exit status for the caller.
+
+    `executor` is asked for only where a snapshot is wanted.
+    """
     spec = options.spec(host)
+    if options.warm:
+        spec = _restored(spec, host, executor)
     with machine(spec, host, keep=options.persist) as made:
         say(f"QEMU with {made.choice.accel}: {made.choice.reason}")
         if options.persist:
             say(f"machine {options.persist}, kept in {made.directory}")
         with boot(made) as running:
+            if options.warm:
+                guest = running.guest(host.key())
+                guest.wait(options.timeout, running.alive)
+                set_clock(guest)
+                say(f"restored from a snapshot after {running.seconds():.1f} s")
             for forward in spec.forwards:
                 say(
                     f"127.0.0.1:{running.forwarded(forward.guest)} leads to port {forward.guest} of the guest"
@@ -78,6 +94,17 @@ def run_image(options: RunOptions, host: Host, say: Say) -> int:
                 return _accompany(options, running, host, say)
             finally:
                 _switch_off(options, running)
+
+
+def _restored(spec: MachineSpec, host: Host, executor: Callable[[], Executor]) -> MachineSpec:
+    """The machine with a snapshot; it is booted for one where there is none."""
+    if host.accel(spec).accel is not Accel.TCG:
+        raise ColvertError(
+            Code.USAGE,
+            "--warm requires emulation (TCG), and KVM works here",
+            hint="leave --warm out: under KVM a boot takes seconds",
+        )
+    return warm(executor(), spec)
 
 
 def _accompany(options: RunOptions, running: Running, host: Host, say: Say) -> int:

@@ -21,17 +21,21 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
-from builder.build.image import Image
+from builder.build.blueprint import Blueprint
+from builder.build.disk import DISK
 from builder.build.session import DEFAULT_MANIFEST, Request, Session, open_session
 from builder.build.targets import ALL
 from builder.formats.gpt import Contents
 from builder.pipeline.events import Events
-from builder.pipeline.stage import Executor, Stage, Work
+from builder.pipeline.executor import Executor
+from builder.pipeline.scheduler import Job, Scheduler, closure
+from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS
 from builder.sandbox.home import open_home
@@ -41,6 +45,7 @@ from builder.tools.verity import make_verity
 from builder.tools.workspace import Bench, bench
 from tests.bench.measure import MIB, PROJECT, Row, become_subreaper, colvert, cost, show
 from tests.build.places import open_place
+from tests.releases import make
 
 # all targets together / the slowest of them alone
 BAR_ALL = 1.5
@@ -98,24 +103,41 @@ def synthetic(scratch: Path, sdk_root: Path) -> Path:
     return make_disk(contents, scratch / "disk.raw", sdk_root=sdk_root)
 
 
+@dataclass(frozen=True)
+class TheDisk(Stage):
+    """The disk that is measured, in the place of one that is built."""
+
+    name: ClassVar[str] = "disk"
+
+    path: str
+
+    @property
+    def label(self) -> str:
+        return "bench"
+
+    def run(self, work: Work) -> None:
+        os.link(self.path, work.out / DISK)
+
+
 class Ours:
     """Makes targets with a store of their own, which has the disk and nothing else."""
 
     def __init__(self, session: Session, disk: Path, scratch: Path) -> None:
         self.session = session
-        self.disk = disk
+        self.disk = TheDisk(str(disk))
         self.scratch = scratch
 
     def make(self, names: Sequence[str]) -> tuple[float, float]:
         root = self.scratch / "store"
-        executor = Executor(Store(root), Events())
-
-        def link(work: Work) -> None:
-            os.link(self.disk, work.out / "disk.raw")
-
-        image = Image(replace(self.session, executor=executor), {})
-        image.__dict__["disk"] = executor.obtain(Stage("disk", "bench", 1, {}, link))
-        taken = spent(lambda: image.platforms([PLATFORMS[name] for name in names]))
+        session = self.session
+        executor = Executor(Store(root), Events(), session.sdk, session.home.local())
+        executor.obtain(self.disk)
+        platforms = [PLATFORMS[name] for name in names]
+        jobs = [job for job in Blueprint(session).jobs(platforms) if job.name != "disk"]
+        jobs.append(Job("disk", ("disk", "bench"), (), lambda _done: self.disk))
+        wanted = closure(jobs, [f"image:{name}" for name in names])
+        scheduler = Scheduler(executor, session.scheduler.capacity)
+        taken = spent(lambda: scheduler.run(wanted))
         shutil.rmtree(root)
         return taken
 
@@ -123,7 +145,7 @@ class Ours:
 class Commands:
     """Runs `build-image` for a new version, as after a commit: what is stored are the packages.
 
-    It has a home of its own (the store's entries are hard links), so nothing is left in the user's.
+    It has a home of its own with a copy of the store, so nothing is left in the user's.
     """
 
     def __init__(self, home: Path, scratch: Path) -> None:
@@ -133,7 +155,7 @@ class Commands:
         self.home.mkdir(mode=0o755)
         for name in ("sdk", "distfiles"):
             (self.home / name).symlink_to(home / name)
-        subprocess.run(["cp", "-al", home / "store", self.home / "store"], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", home / "store", self.home / "store"], check=True)
 
     def seconds(self, target: str) -> float:
         """How long one target takes, or all of them."""
@@ -204,7 +226,7 @@ def main(home: Path | None, disk: Path | None, made_up: bool) -> None:
         if made_up:
             disk = synthetic(scratch, session.sdk.root)
         elif disk is None:
-            disk = Image(session, session.build_packages()).disk.out / "disk.raw"
+            disk = make(session, "disk").path("disk", DISK)
         here = scratch / "the disk.raw"
         subprocess.run(["cp", "--sparse=always", disk, here], check=True)
         here.chmod(0o644)

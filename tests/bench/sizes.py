@@ -16,13 +16,16 @@ from pathlib import Path
 
 import click
 
-from builder.build.image import Image
+from builder.build.initrd import INITRD
 from builder.build.session import DEFAULT_MANIFEST, Request, open_session
+from builder.build.uki import UKI
+from builder.build.usr import USR, VERITY
 from builder.pipeline.events import Events
 from builder.platforms import PLATFORMS
 from builder.sandbox.home import open_home
 from tests.bench.measure import MIB, PROJECT, Row, against, colvert, cost, show, stages_run
 from tests.build.places import open_place
+from tests.releases import make
 
 BARS = {"usr image": 64, "UKI": 16, "qcow2": 96}
 BAR_MEMORY = 2048
@@ -32,16 +35,16 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def sizes(home: Path) -> list[Row]:
     """The image's parts as the store has them; builds what it lacks."""
     session = open_session(Request(PROJECT / DEFAULT_MANIFEST, home), Events())
-    image = Image(session, session.build_packages())
-    [qcow2] = image.platform(PLATFORMS["qemu"]).out.glob("*.qcow2")
-    files = {"usr image": image.usr.out / "usr.raw", "UKI": image.uki.out / "uki.efi", "qcow2": qcow2}
+    made = make(session, "image:qemu", platforms=[PLATFORMS["qemu"]])
+    [qcow2] = made.path("image:qemu").glob("*.qcow2")
+    files = {"usr image": made.path("usr", USR), "UKI": made.path("uki", UKI), "qcow2": qcow2}
     rows = [
         against(what, [path.stat().st_size / MIB], BARS[what], "MiB", digits=1)
         for what, path in files.items()
     ]
     for what, path in (
-        ("hash tree", image.usr.out / "usr.verity"),
-        ("initrd, in the UKI", image.initrd.out / "initrd"),
+        ("hash tree", made.path("usr", VERITY)),
+        ("initrd, in the UKI", made.path("initrd", INITRD)),
     ):
         rows.append(Row(what, f"{path.stat().st_size / MIB:.1f} MiB"))
     return rows

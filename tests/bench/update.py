@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from builder.build.blueprint import Blueprint
 from builder.build.image import Image
-from builder.build.session import Request, open_session
+from builder.build.session import Request, Session, open_session
+from builder.build.usr import ROOT_HASH
 from builder.pipeline.events import Events
+from builder.pipeline.scheduler import Job, closure
 from builder.sandbox.home import open_home
 from builder.tools.zstd import apply_delta, compress, expand, make_delta
 from tests.bench.measure import Row, show
 from tests.build.places import open_place
-from tests.releases import Variant
+from tests.releases import Made, Variant
 
 BAR_ONE_FILE = 100_000
 BAR_OPENSSL = 0.10
@@ -29,23 +33,23 @@ OPENSSL = "dev-libs/openssl"
 DAY = 86400
 
 
-def image(variant: Variant, place: Path, replaced: Path | None = None) -> Image:
+def image(variant: Variant, place: Path, replaced: Path | None = None) -> Made:
     """A variant of the default OS, with openssl as another manifest builds it."""
-    made = variant.image(place)
-    if replaced is None:
-        return made
-    session = open_session(Request(replaced), Events())
-    [new] = [entry for cpv, entry in session.build_packages([OPENSSL]).items() if cpv.startswith(OPENSSL)]
-    packages = {cpv: new if cpv.startswith(OPENSSL) else entry for cpv, entry in made.packages.items()}
-    return Image(made.session, packages)
+    session = variant.open(place)
+    jobs = [*session.builder.jobs(), *Blueprint(session).jobs()]
+    if replaced is not None:
+        other = open_session(Request(replaced), Events())
+        jobs = [_elsewhere(job, other) if job.about[1] == OPENSSL else job for job in jobs]
+    done = session.scheduler.run(closure(jobs, ["usr", "boot"]))
+    return Made(session, Image(done, session.store.read(done["usr"].part(ROOT_HASH)).decode()))
 
 
-def parts(made: Image) -> dict[str, Path]:
-    return {
-        "usr": made.usr.out / "usr.raw",
-        "verity": made.usr.out / "usr.verity",
-        "uki": made.uki.out / "uki.efi",
-    }
+def _elsewhere(job: Job, other: Session) -> Job:
+    """The job of a package, whose stage is the one of another manifest's plan."""
+    node = other.plan.find(OPENSSL)
+    below = other.build_packages([node.cpv])
+    stage = other.builder.stage(node, other.builder.sources(node), below)
+    return replace(job, needs=(), make=lambda _done: stage)
 
 
 def timed(work: Callable[..., Path], *files: Path, sdk_root: Path) -> tuple[int, float]:
@@ -55,10 +59,10 @@ def timed(work: Callable[..., Path], *files: Path, sdk_root: Path) -> tuple[int,
     return made.stat().st_size, time.monotonic() - started
 
 
-def whole(made: Image, scratch: Path) -> tuple[int, list[Row]]:
+def whole(made: Made, scratch: Path) -> tuple[int, list[Row]]:
     """The full download."""
     root, rows, total = made.session.sdk.root, [], 0
-    for name, path in parts(made).items():
+    for name, path in made.parts.items():
         size, seconds = timed(compress, path, scratch / "whole", sdk_root=root)
         _, back = timed(expand, scratch / "whole", scratch / "back", sdk_root=root)
         rows.append(Row(f"{name}, whole", f"{size} bytes, made in {seconds:.2f} s, read in {back:.2f} s"))
@@ -66,11 +70,11 @@ def whole(made: Image, scratch: Path) -> tuple[int, list[Row]]:
     return total, rows
 
 
-def deltas(what: str, old: Image, new: Image, scratch: Path) -> tuple[int, list[Row]]:
+def deltas(what: str, old: Made, new: Made, scratch: Path) -> tuple[int, list[Row]]:
     """The download of a change."""
     root, rows, total = new.session.sdk.root, [], 0
-    start = parts(old)
-    for name, path in parts(new).items():
+    start = old.parts
+    for name, path in new.parts.items():
         before = start[name]
         size, seconds = timed(make_delta, before, path, scratch / "delta", sdk_root=root)
         _, back = timed(apply_delta, before, scratch / "delta", scratch / "back", sdk_root=root)

@@ -197,7 +197,9 @@ class Versions(Place):
 def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Versions]:
     request.getfixturevalue("packages")
     with open_place() as directory:
-        one, two = (Release.of(Variant(version, PROPS).image(directory)) for version in ("1", "2"))
+        one, two = (
+            Release.of(Variant(version, PROPS).make(directory, "usr", "initrd")) for version in ("1", "2")
+        )
         yield Versions(host, directory, one, two)
 
 

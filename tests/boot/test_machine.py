@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from builder.machine.files import Host, machine
 from builder.machine.probe import Running, boot
 from builder.machine.qemu import RUN_DIR, Bus, Forward, MachineSpec
 from builder.machine.silence import Silence
+from builder.machine.warm import save
+from tests.build.places import workplace
 
 pytestmark = pytest.mark.boot
 
@@ -137,6 +140,56 @@ def test_several_clones_of_one_image(spec: MachineSpec, host: Host, empty: Path)
         second.wait_for(SHELL, FIRMWARE_SECONDS)
         assert one.directory != two.directory
     assert empty.read_bytes() == before
+
+
+@pytest.fixture
+def snapshot(spec: MachineSpec, host: Host) -> Iterator[Path]:
+    """The state of a machine whose firmware has set a variable of its shell."""
+    for place in workplace():
+        with machine(spec, host) as made, boot(made) as running:
+            running.wait_for("Shell>", FIRMWARE_SECONDS)
+            running.type(b"set -v remembered yes\r")
+            running.wait_for("set -v remembered yes", FIRMWARE_SECONDS)
+            save(running, place)
+            assert not running.alive()
+        yield place
+
+
+def test_a_machine_is_restored_as_it_was_as_often_as_wanted(
+    spec: MachineSpec, host: Host, snapshot: Path
+) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in snapshot.iterdir()}
+    spec = replace(spec, snapshot=snapshot, forwards=(Forward(22),))
+    with machine(spec, host) as one, machine(spec, host) as two, boot(one) as first, boot(two) as second:
+        for running in (first, second):
+            # what it showed before is there, and it goes on
+            running.wait_for("Shell>", 0)
+            position = running.console.position()
+            running.type(b"echo it was %remembered%\r")
+            running.wait_for("it was yes", FIRMWARE_SECONDS, after=position)
+            assert running.forwarded(22)
+        assert first.qmp.monitor("info vm-generation-id") != second.qmp.monitor("info vm-generation-id")
+    assert {path.name: path.stat().st_mtime_ns for path in snapshot.iterdir()} == before
+
+
+def test_a_restored_machine_boots_the_second_time(spec: MachineSpec, host: Host, snapshot: Path) -> None:
+    """Its memory belongs to a disk that is no longer the same."""
+    with machine(replace(spec, snapshot=snapshot), host) as made:
+        with boot(made) as running:
+            running.wait_for("Shell>", 0)
+        with boot(made) as running:
+            with pytest.raises(ColvertError):
+                running.wait_for("Shell>", 0)
+            running.wait_for("Shell>", FIRMWARE_SECONDS)
+
+
+def test_a_damaged_snapshot_is_told_in_qemus_words(spec: MachineSpec, host: Host, snapshot: Path) -> None:
+    os.truncate(snapshot / "memory", 100_000)
+    with machine(replace(spec, snapshot=snapshot), host) as made:
+        with pytest.raises(ColvertError) as caught, boot(made):
+            pass
+        assert caught.value.code is Code.BOOT_FAILED
+        assert any("qemu-system" in line for line in caught.value.detail)
 
 
 def test_a_boot_after_the_first_reads_its_own_console(spec: MachineSpec, host: Host) -> None:

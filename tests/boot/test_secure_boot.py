@@ -88,7 +88,7 @@ class Signers(Place):
 def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Signers]:
     request.getfixturevalue("packages")
     with open_place() as directory:
-        release = Release.of(Variant("1").image(directory))
+        release = Release.of(Variant("1").make(directory, "usr", "initrd"))
         keys, foreign = (create(directory / name, name, utc_now()) for name in ("ours", "foreign"))
         yield Signers(host, directory, release, keys, foreign)
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.session import CANCELLED
 from builder.packages.builder import Builder
 from builder.packages.fetch import Fetcher
-from builder.packages.plan import Plan, PlanRequest, make_plan
-from builder.packages.portage.config import Overlay, Settings
+from builder.packages.overlay import Overlay, Settings
+from builder.packages.plan import FILE as PLAN
+from builder.packages.plan import Overlays, Plan, Resolve
 from builder.pipeline.events import Event, Events
-from builder.pipeline.stage import Executor
+from builder.pipeline.executor import Executor
+from builder.pipeline.scheduler import Scheduler, machine_capacity
 from builder.pipeline.store import Entry, Store
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk
@@ -44,24 +47,45 @@ class Workshop:
             (folder / "files" / name).write_text(text)
         return path
 
-    def plan(
-        self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None
-    ) -> tuple[Plan, Settings, Executor]:
+    def executor(self) -> Executor:
+        """With a store that knows nothing but what is on the disk, as another process has it."""
+        events = Events(self.seen.append)
+        return Executor(Store(self.home.store), events, self.sdk, self.home.local(CANCELLED.is_set))
+
+    def settings(self, use: Mapping[str, tuple[str, ...]] | None = None) -> Settings:
         overlays = (Overlay("colvert", COLVERT), Overlay("testing", self.overlay))
-        settings = Settings(overlays, "colvert/amd64", dict(use or {}))
-        executor = Executor(Store(self.home.store), Events(self.seen.append))
-        return make_plan(executor, self.home, self.sdk, PlanRequest(atoms, settings)), settings, executor
+        return Settings(overlays, "colvert/amd64", dict(use or {}))
+
+    def plan(
+        self,
+        *atoms: str,
+        use: Mapping[str, tuple[str, ...]] | None = None,
+        executor: Executor | None = None,
+    ) -> tuple[Plan, Overlays]:
+        """The plan of some atoms, and the copies of the overlays that it was made from."""
+        runner, settings = executor or self.executor(), self.settings(use)
+        overlays = settings.ingest(runner.store)
+        entry = runner.obtain(Resolve(atoms, settings.configuration, overlays))
+        return Plan.model_validate_json(runner.store.read(entry.part(PLAN))), overlays
 
     def builder(
-        self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None, cores: int = 2
+        self, executor: Executor, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None
     ) -> Builder:
-        plan, settings, executor = self.plan(*atoms, use=use)
+        plan, overlays = self.plan(*atoms, use=use, executor=executor)
         fetcher = Fetcher(self.home.distfiles, self.sdk.mirror, executor.events)
-        return Builder(executor, self.home, self.sdk, plan, settings, fetcher, cores)
+        return Builder(executor.store, plan, self.settings(use), overlays, fetcher)
 
     def build(self, *atoms: str, use: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, Entry]:
         self.seen.clear()
-        return self.builder(*atoms, use=use).build_all()
+        CANCELLED.clear()
+        executor = self.executor()
+        scheduler = Scheduler(executor, machine_capacity(2), on_interrupt=CANCELLED.set)
+        return self.builder(executor, *atoms, use=use).build(scheduler)
+
+    def log(self, cpv: str) -> Path | None:
+        """The newest log of a package's build."""
+        found = self.home.root.glob(f"logs/{cpv}-*.log")
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
     def made(self) -> list[str]:
         """What the last `build` really built."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from builder.build.session import Session
 from builder.formats.gpt import SECTOR
+from builder.packages.package import IMAGE
 from builder.pipeline.store import discard
 from builder.tools.workspace import bench
 
@@ -46,10 +47,11 @@ def programs_of(session: Session, package: str) -> tuple[list[str], Path]:
     """How the programs of a package start on the host, with its own loader and libraries; and its files."""
     built = session.build_packages([package])
     node = session.plan.find(package)
-    libraries = [built[cpv].out / "image/usr/lib" for cpv in session.plan.sysroot(node.cpv)]
+    images = {cpv: session.store.path(entry.part(IMAGE)) for cpv, entry in built.items()}
+    libraries = [images[cpv] / "usr/lib" for cpv in session.plan.sysroot(node.cpv)]
     [loader] = [path for folder in libraries for path in folder.glob("ld-linux-x86-64.so.2")]
     start = [str(loader), "--library-path", ":".join(str(path) for path in libraries)]
-    return start, built[node.cpv].out / "image"
+    return start, images[node.cpv]
 
 
 def read_table(disk: Path, *, sdk_root: Path) -> dict[str, Any]:

@@ -15,13 +15,15 @@ from builder.audit.files import Tree
 from builder.audit.policy import Check
 from builder.build.audit import Audited, audit, audit_tree, policy_of
 from builder.build.session import Session
-from builder.build.tree import Trees
+from builder.build.tree import REPORT, TREE
 from builder.cli.main import cli
+from builder.packages.package import IMAGE
 from builder.pipeline.key import walk
 from builder.pipeline.store import Entry
 from builder.sandbox.sdk import Sdk
 from tests.build.places import workplace
 from tests.conftest import ROOT
+from tests.releases import make
 
 place = pytest.fixture(workplace)
 
@@ -71,12 +73,13 @@ SPOILT = "usr/bin/ls"
 @pytest.fixture
 def spoilt(session: Session, audited: Audited, place: Path) -> Iterator[Tree]:
     """A piece of the real tree in which somebody was careless."""
-    made = Trees(session, session.build_packages()).tree.out
-    owners = json.loads((made / "report.json").read_text())["owners"]
+    tree = make(session, "tree")
+    made = session.store.checkout(tree.image.tree.part(TREE), place / "made")
+    owners = json.loads(tree.path("tree", REPORT).read_text())["owners"]
     root = place / "tree"
     for name in ("usr/bin/ls", "usr/bin/cat", "usr/lib/libc.so.6", "usr/lib/ld-linux-x86-64.so.2"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(made / "tree" / name, root / name)
+        shutil.copy2(made / name, root / name)
     whole = bytearray((root / SPOILT).read_bytes())
     at = whole.index(ENUM_P_TYPE_BASE["PT_GNU_STACK"].to_bytes(4, "little"))
     whole[at + 4] |= 1
@@ -91,7 +94,7 @@ def spoilt(session: Session, audited: Audited, place: Path) -> Iterator[Tree]:
 def test_carelessness_is_found(
     spoilt: Tree, session: Session, packages: Mapping[str, Entry], sdk: Sdk
 ) -> None:
-    images = {cpv: packages[cpv].out / "image" for cpv in spoilt.packages}
+    images = {cpv: session.store.path(packages[cpv].part(IMAGE)) for cpv in spoilt.packages}
     found = audit_tree(spoilt, images, policy_of(session), sdk_root=sdk.root).verdict.findings
     new = [(one.check, one.subject) for one in found if one.check is not Check.STALE]
     assert new == [

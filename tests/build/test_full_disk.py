@@ -36,7 +36,7 @@ def stored():
     store = Store(Path(home) / "store")
     entries = [entry for entry in store.entries() if entry.record.stage == "package"]
     for entry in entries:
-        store.check(entry)
+        store.check(entry.artifact)
     return sorted(entry.record.label for entry in entries)
 said = [build("app-misc/small"), build("app-misc/large"), stored()]
 left = sorted(path.name for path in (Path(home) / "store/tmp").iterdir())

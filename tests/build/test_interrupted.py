@@ -49,10 +49,10 @@ def _running(token: str) -> list[int]:
 
 
 def _wait_until(what: str, workshop: Workshop, process: subprocess.Popen[bytes]) -> None:
-    log = workshop.home.root / "logs/app-misc/slow-1.log"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and what in log.read_text():
+        log = workshop.log("app-misc/slow-1")
+        if log is not None and what in log.read_text():
             return
         time.sleep(0.05)
     raise AssertionError(f"{what} was not reached")
@@ -100,7 +100,7 @@ def test_killed_at_any_moment_the_store_is_whole(workshop: Workshop) -> None:
         store = Store(workshop.home.store)
         entries = [entry for entry in store.entries() if entry.record.stage == "package"]
         for entry in entries:
-            store.check(entry)
+            store.check(entry.artifact)
         assert len(entries) >= seen
         seen = len(entries)
         if process.returncode == 0:

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from builder.build.image import Image
 from builder.build.inventory import stored_inventory
 from builder.build.session import Session
+from builder.build.tree import REPORT
+from builder.build.usr import USR
 from builder.describe.compare import Section, compare
 from builder.describe.inventory import FILE, Inventory, read_inventory
-from builder.pipeline.store import Entry
 from tests.build.places import workplace
-from tests.releases import Variant
+from tests.releases import Made, Variant, make
 
 place = pytest.fixture(workplace)
 
 
-def inventory_of(image: Image) -> Inventory:
-    return read_inventory(image.inventory.out / FILE)
+def inventory_of(made: Made) -> Inventory:
+    return read_inventory(made.path("inventory", FILE))
 
 
-def test_a_release_carries_its_inventory(
-    release: Path, session: Session, packages: Mapping[str, Entry]
-) -> None:
-    image = Image(session, dict(packages))
+def test_a_release_carries_its_inventory(release: Path, session: Session) -> None:
+    made = make(session, "inventory")
     found = stored_inventory(release)
-    assert found == inventory_of(image)
+    assert found == inventory_of(made)
     assert found is not None
-    owners = json.loads((image.tree.out / "report.json").read_text())["owners"]
+    owners = json.loads(made.path("tree", REPORT).read_text())["owners"]
     assert found.files.keys() == owners.keys()
-    assert len(found.packages) == len(image.shipped)
-    assert found.sizes["usr"] == (image.usr.out / "usr.raw").stat().st_size
+    assert len(found.packages) == len(session.plan.shipped)
+    assert found.sizes["usr"] == made.path("usr", USR).stat().st_size
     assert found.kernel.options["EROFS_FS"] == "y"
     assert found.units["systemd-networkd.service"] == "enabled"
     assert "kernel.pid_max" in found.sysctl
@@ -48,7 +45,7 @@ def test_two_releases_differ_by_what_was_changed(place: Path) -> None:
         {"units": {"mask": ["systemd-timesyncd.service"]}, "kernel": {"command_line": ["quiet"]}},
         epoch=1_700_000_000,
     )
-    sections = compare(*(inventory_of(variant.image(place)) for variant in (one, other))).sections
+    sections = compare(*(inventory_of(variant.make(place, "inventory")) for variant in (one, other))).sections
     told = {section: {(one.name, one.kind) for one in changes} for section, changes in sections.items()}
     assert told[Section.RELEASE] == {("version", "changed")}
     assert told[Section.UNITS] == {("systemd-timesyncd.service", "changed")}

@@ -16,6 +16,9 @@ import pytest
 
 from builder.build.session import Session
 from builder.errors import Code, ColvertError
+from builder.packages.package import IMAGE
+from builder.packages.plan import Node
+from builder.pipeline.ingest import ingest_files
 
 MIB = 1 << 20
 
@@ -129,13 +132,18 @@ PRESENT = """
 """
 
 
+def kernel_of(session: Session) -> Node:
+    node = session.plan.asked_for(session.loaded.manifest.kernel.package)
+    assert node is not None
+    return node
+
+
 @pytest.fixture(scope="module")
 def modules(session: Session) -> Path:
     """/usr/lib/modules/RELEASE of the kernel's binary package."""
-    atom = session.loaded.manifest.kernel.package
-    cpv = next(cpv for cpv, node in session.plan.nodes.items() if node.atom == atom)
-    entry = session.builder.build_all([cpv])[cpv]
-    (directory,) = (entry.out / "image/usr/lib/modules").iterdir()
+    kernel = kernel_of(session).cpv
+    image = session.build_packages([kernel])[kernel].part(IMAGE)
+    [directory] = (session.store.path(image) / "usr/lib/modules").iterdir()
     return directory
 
 
@@ -232,11 +240,11 @@ def test_the_package_is_the_kernel_and_nothing_else(modules: Path) -> None:
 def test_an_option_without_effect_fails_the_build(session: Session, tmp_path: Path) -> None:
     fragment = tmp_path / "90-typing-error.config"
     fragment.write_text("CONFIG_NO_SUCH_OPTION=y\n# CONFIG_EPOLL is not set\nCONFIG_NVME_TARGET_LOOP=y\n")
-    kernel = session.loaded.manifest.kernel.package
-    cpv = next(cpv for cpv, node in session.plan.nodes.items() if node.atom == kernel)
-    builder = replace(session.builder, fragments={kernel: (fragment,)})
+    kernel = kernel_of(session).cpv
+    fragments = ingest_files(session.store, "fragments", {"00-typing-error.config": fragment})
+    builder = replace(session.builder, fragments={kernel: fragments})
     with pytest.raises(ColvertError) as caught:
-        builder.build_all([cpv])
+        builder.build(session.scheduler, [kernel])
     assert caught.value.code is Code.PACKAGE_FAILED
     log = "\n".join(caught.value.detail)
     assert "CONFIG_NO_SUCH_OPTION: wanted y, got n" in log

@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from builder.packages.explain import Why, explain, foresee
 
 from builder.errors import Code, ColvertError, Exit
+from builder.pipeline.foresee import Change, Row, Why, compare, foresee
 from builder.pipeline.key import digest_file
 from builder.pipeline.store import Store
 from builder.sandbox.home import set_slots
@@ -192,7 +192,9 @@ def test_the_number_of_jobs_leaves_no_trace(workshop: Workshop) -> None:
         set_slots(workshop.home, count)
         entry = workshop.build("app-misc/data")["app-misc/data-1"]
         digests.add(digest_file(entry.out / "package.gpkg.tar"))
-        logs.append((workshop.home.root / "logs/app-misc/data-1.log").read_text())
+        log = workshop.log("app-misc/data-1")
+        assert log is not None
+        logs.append(log.read_text())
         Store(workshop.home.store).remove(entry)
     assert ["jobs -j1" in logs[0], "jobs -j3" in logs[1]] == [True, True]
     assert len(digests) == 1
@@ -208,25 +210,36 @@ def test_unknown_atoms_and_flags_are_explained(workshop: Workshop) -> None:
         assert caught.value.detail
 
 
+def _foreseen(workshop: Workshop, atom: str) -> dict[str, Row]:
+    executor = workshop.executor()
+    return {row.job.name: row for row in foresee(executor, workshop.builder(executor, atom).jobs())}
+
+
 def test_plan_and_explain_tell_why(workshop: Workshop) -> None:
-    workshop.ebuild("app-misc/data-1", DATA)
-    workshop.ebuild("app-misc/user-1", USER)
-    assert [row.why for row in foresee(workshop.builder("app-misc/user"))] == [Why.NEW, Why.NEW]
+    data, user = "app-misc/data-1", "app-misc/user-1"
+    workshop.ebuild(data, DATA)
+    workshop.ebuild(user, USER)
+    rows = _foreseen(workshop, "app-misc/user")
+    assert {name: row.why for name, row in rows.items()} == {data: Why.NEW, user: Why.NEW}
     workshop.build("app-misc/user")
-    assert [row.why for row in foresee(workshop.builder("app-misc/user"))] == [Why.STORED, Why.STORED]
-    workshop.ebuild("app-misc/data-1", DATA.replace("one", "two"))
-    builder = workshop.builder("app-misc/user")
-    assert [row.why for row in foresee(builder)] == [Why.CHANGED, Why.DEPENDENCY]
-    row, changes, _ = explain(builder, builder.plan.find("app-misc/data"))
-    assert [change.name for change in changes] == ["ebuild"]
-    assert row.cause == "ebuild"
+    rows = _foreseen(workshop, "app-misc/user")
+    assert {name: row.why for name, row in rows.items()} == {data: Why.STORED, user: Why.STORED}
+    workshop.ebuild(data, DATA.replace("one", "two"))
+    rows = _foreseen(workshop, "app-misc/user")
+    assert {name: row.why for name, row in rows.items()} == {data: Why.CHANGED, user: Why.DEPENDENCY}
+    [change] = compare(rows[data].before, rows[data].inputs)
+    assert isinstance(change, Change)
+    assert change.name.startswith("recipe")
+    assert rows[data].cause == change.name
 
 
 def test_a_damaged_dependency_is_found_and_made_again(workshop: Workshop) -> None:
     workshop.ebuild("app-misc/data-1", DATA)
     workshop.ebuild("app-misc/user-1", USER)
     entry = workshop.build("app-misc/data")["app-misc/data-1"]
-    (entry.out / "image/usr/share/data").write_text("bad\n")
+    spoilt = entry.out / "image/usr/share/data"
+    spoilt.chmod(0o644)
+    spoilt.write_text("bad\n")
     with pytest.raises(ColvertError) as caught:
         workshop.build("app-misc/user")
     assert caught.value.code is Code.STORE_CORRUPT

@@ -287,23 +287,33 @@ def test_the_ova_is_what_its_manifest_says(outputs: Callable[[str], Path], place
 
 SCRIPT = """
 import json, os, sys
+from dataclasses import dataclass
 from pathlib import Path
 from builder.errors import ColvertError
 from builder.pipeline.events import Events
-from builder.pipeline.stage import Executor, Stage
+from builder.pipeline.executor import Executor
+from builder.pipeline.stage import Stage
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Context
+from builder.sandbox.home import Home
+from builder.sandbox.sdk import Sdk
 root, disk, sdk = map(Path, sys.argv[1:])
+@dataclass(frozen=True)
+class Ec2(Stage):
+    name = "image"
+    label = "ec2"
+    modules = ("builder.platforms.ec2",)
+    def run(self, work):
+        PLATFORMS["ec2"].emit(disk, Context("colvert", "Colvert", "1", work.sdk.root, 0), work.out)
 filler = root / "filler"
 with filler.open("wb") as stream:
     free = os.statvfs(root)
     os.posix_fallocate(stream.fileno(), 0, free.f_bavail * free.f_frsize - (12 << 20))
 store = Store(root / "store")
-context = Context("colvert", "Colvert", "1", sdk, 0)
+executor = Executor(store, Events(), Sdk(sdk, "test"), Home(root).local())
 def build():
-    stage = Stage("image:ec2", "ec2", 1, {}, lambda work: PLATFORMS["ec2"].emit(disk, context, work.out))
     try:
-        Executor(store, Events()).obtain(stage)
+        executor.obtain(Ec2())
     except (ColvertError, OSError) as error:
         return getattr(error, "code", f"errno {getattr(error, 'errno', 0)}")
     return "built"

@@ -15,17 +15,18 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from builder.build.image import Image, build_images
+from builder.build.blueprint import Blueprint
+from builder.build.image import build_images
 from builder.build.licences import check_licences
 from builder.build.session import Request, Session, open_session
+from builder.build.tree import REPORT, TREE
 from builder.errors import Code, ColvertError
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.key import digest_file
-from builder.pipeline.stage import Work
-from builder.pipeline.store import Entry
 from builder.updates.dsse import parse
 from tests.build.places import elsewhere, workplace
 from tests.conftest import ROOT
+from tests.releases import Made, make
 from tests.spdx import problems
 
 PACKAGES = "usr/share/colvert/packages.json"
@@ -35,8 +36,8 @@ work = pytest.fixture(workplace)
 
 
 @pytest.fixture(scope="module")
-def image(session: Session, packages: Mapping[str, Entry]) -> Image:
-    return Image(session, dict(packages))
+def made(session: Session) -> Made:
+    return make(session, "sbom")
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,10 @@ def cdx(bills: Mapping[str, bytes]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def tree(image: Image) -> Mapping[str, Path]:
+def tree(made: Made) -> Mapping[str, Path]:
     """Every regular file of the image."""
-    base = image.tree.out / "tree"
-    names = json.loads((image.tree.out / "report.json").read_text())["owners"]
+    base = made.path("tree", TREE)
+    names = json.loads(made.path("tree", REPORT).read_text())["owners"]
     found = {
         name: base / name for name in names if not (base / name).is_symlink() and (base / name).is_file()
     }
@@ -74,8 +75,8 @@ def test_both_are_valid(bills: Mapping[str, bytes]) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bills["cdx"].decode()) is None
 
 
-def test_every_package_of_the_image_is_in_both(image: Image, spdx: Any, cdx: Any) -> None:
-    text = (image.tree.out / "tree" / PACKAGES).read_text()
+def test_every_package_of_the_image_is_in_both(made: Made, spdx: Any, cdx: Any) -> None:
+    text = (made.path("tree", TREE) / PACKAGES).read_text()
     listed = {item["package"] for item in json.loads(text)["packages"]}
     required = {
         f"{item['group']}/{item['name']}-{item['version']}"
@@ -110,8 +111,8 @@ def test_every_file_of_the_tree_is_in_both(tree: Mapping[str, Path], spdx: Any, 
     assert {name: found["SHA-256"] for name, found in hashes.items()} == wanted
 
 
-def test_each_file_is_its_owners(image: Image, cdx: Any) -> None:
-    owners = json.loads((image.tree.out / "report.json").read_text())["owners"]
+def test_each_file_is_its_owners(made: Made, cdx: Any) -> None:
+    owners = json.loads(made.path("tree", REPORT).read_text())["owners"]
     for whole in cdx["components"]:
         for item in whole.get("components", ()):
             assert (
@@ -141,14 +142,16 @@ def test_an_exception_and_a_choice_are_told(cdx: Any) -> None:
     assert said["bash"][0]["license"]["id"] == "GPL-3.0-or-later"
 
 
-def test_made_again_the_bytes_are_the_same(image: Image, bills: Mapping[str, bytes], work: Path) -> None:
-    with elsewhere():
-        image._make_sbom(Work(work, work, lambda name: None))
-    assert {path.name.split(".")[-2]: path.read_bytes() for path in work.iterdir()} == bills
+def test_made_again_the_bytes_are_the_same(made: Made, bills: Mapping[str, bytes]) -> None:
+    session = made.session
+    stage = Blueprint(session).sbom(made.image.entries)
+    with elsewhere(), session.executor.working(stage) as place:
+        stage.run(place)
+        assert {path.name.split(".")[-2]: path.read_bytes() for path in place.out.iterdir()} == bills
 
 
-def test_every_licence_of_the_image_has_its_text_in_it(image: Image) -> None:
-    root = image.tree.out / "tree"
+def test_every_licence_of_the_image_has_its_text_in_it(made: Made) -> None:
+    root = made.path("tree", TREE)
     listed = json.loads((root / PACKAGES).read_text())["packages"]
     needed = {name for item in listed for name in item["licences"]}
     assert needed == {path.name for path in (root / "usr/share/colvert/licences").iterdir()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from builder.build.disk import DISK
 from builder.errors import ColvertError
 from builder.formats.gpt import ALIGNMENT
 from builder.sandbox.sdk import Sdk
@@ -80,17 +80,13 @@ def test_openssl_finds_each_variable_signed(sdk: Sdk, place: Path, keys: Project
                     table.run(*argv)
 
 
-def test_keys_are_on_the_esp_only_where_the_manifest_says_so(
-    place: Path, keys: ProjectKeys, packages: Mapping[str, object]
-) -> None:
+def test_keys_are_on_the_esp_only_where_the_manifest_says_so(place: Path, keys: ProjectKeys) -> None:
     files = [str(path) for path in keys.enrolment().values()]
     digests = set()
     for enroll in ([], files):
-        image = Variant("1", {}, {"keys": {"enroll": enroll}}).image(place)
-        root = image.session.sdk.root
-        disk = image.disk
-        digests.add(disk.digest)
-        with bench(place / "read", root, {"disk": disk.out / "disk.raw"}) as table:
+        made = Variant("1", {}, {"keys": {"enroll": enroll}}).make(place, "disk")
+        digests.add(made.image.disk.digest)
+        with bench(place / "read", made.session.sdk.root, {"disk": made.path("disk", DISK)}) as table:
             esp = f"{table.source('disk')}@@{ALIGNMENT}"
             conf = table.run("mtype", "-i", esp, "::/loader/loader.conf").stdout
             assert conf == LOADER_CONF + (ENROLL if enroll else "")

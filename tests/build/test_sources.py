@@ -19,7 +19,7 @@ from builder.build.sources import open_sources
 from builder.pipeline.key import digest_content, digest_file, walk
 from builder.pipeline.store import Entry
 from builder.rebuild.export import export_sources
-from builder.rebuild.reproduce import copy_entry
+from builder.rebuild.reproduce import hand_to
 from builder.sandbox.run import sandbox_id
 from builder.updates.dsse import parse
 from tests.build.places import open_place
@@ -92,7 +92,9 @@ def test_a_part_is_built_again_without_network(
     chosen = {session.plan.find(name).cpv for name in AGAIN}
     for cpv, entry in packages.items():
         if cpv not in chosen:
-            copy_entry(entry, home / "store" / entry.path.relative_to(session.home.store), sandbox_id())
+            session.store.copy_to(entry, home / "store")
+    if (owner := sandbox_id()) is not None:
+        hand_to(home, owner)
     done = build(export, home, "--json", "--out", str(place / "out"))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     made = [line for line in done.stdout.splitlines() if '"finished"' in line and '"package"' in line]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,16 +13,17 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from builder.build.image import Image, build_images
-from builder.build.session import Request, Session, open_session
-from builder.build.update import check_update
+from builder.build.blueprint import Blueprint
+from builder.build.image import build_images
+from builder.build.session import Session
+from builder.build.tree import REPORT, TREE
+from builder.build.trusted_keys import check_update
 from builder.cli.verify import expand_here
 from builder.errors import Code, ColvertError
 from builder.formats.gpt import MIB
 from builder.pipeline.events import Event, Events
-from builder.pipeline.key import digest_file, digest_tree
-from builder.pipeline.stage import Executor
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.index import digest, survey
+from builder.pipeline.key import digest_file
 from builder.sandbox.sdk import Sdk
 from builder.tools.zstd import apply_delta, compress, expand
 from builder.updates.delta import SIGNED, UNSIGNED, Target, find_earlier, read_index
@@ -30,9 +31,8 @@ from builder.updates.dsse import parse, verify
 from builder.updates.index import PAYLOAD_TYPE, File, Index, parse_index
 from builder.updates.keys import PublicKey, development_key
 from tests.build.places import elsewhere, open_place, workplace
-from tests.releases import Variant
+from tests.releases import EPOCH, Variant, make
 
-EPOCH = 1_764_000_000
 DAY = 86400
 GOAL = 100_000
 NOTE = "/usr/share/colvert/note"
@@ -47,24 +47,17 @@ class Releases:
     seen: list[Event]
 
     def session(self, variant: Variant) -> Session:
-        request = Request(variant.write(self.place), state=self.state)
-        return open_session(request, Events(self.seen.append))
+        return variant.open(self.place, state=self.state, events=Events(self.seen.append))
 
     def build(self, variant: Variant, *deltas_from: Path) -> Path:
         return build_images(self.session(variant), ("qemu",), self.place / "out", deltas_from) / "update"
 
     def parts(self, variant: Variant) -> dict[str, Path]:
-        session = self.session(variant)
-        image = Image(session, session.build_packages())
-        return {
-            "usr": image.usr.out / "usr.raw",
-            "verity": image.usr.out / "usr.verity",
-            "uki": image.uki.out / "uki.efi",
-        }
+        return make(self.session(variant), "usr", "boot").parts
 
 
-FIRST = Variant("1.9.0", {NOTE: "one\n"}, epoch=EPOCH)
-SECOND = Variant("1.10.0", {NOTE: "two\n"}, {"update": {"expires_after": 30}}, EPOCH + 40 * DAY)
+FIRST = Variant("1.9.0", {NOTE: "one\n"}, expires_after=None)
+SECOND = Variant("1.10.0", {NOTE: "two\n"}, epoch=EPOCH + 40 * DAY, expires_after=30)
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +108,7 @@ def test_the_index_says_what_the_release_is(releases: Releases) -> None:
     assert (index.image_id, index.architecture, index.channel) == ("colvert", "x86_64", "stable")
     assert (index.version, index.from_at_least) == ("1.10.0", "0")
     assert (index.created, index.expires) == (SECOND.epoch, SECOND.epoch + 30 * DAY)
-    session = releases.session(SECOND)
-    assert index.root_hash == Image(session, session.build_packages()).root_hash
+    assert index.root_hash == make(releases.session(SECOND), "usr").image.root_hash
     first = signed(releases, FIRST)
     assert first.expires - first.created == 180 * DAY
 
@@ -182,28 +174,31 @@ def test_a_change_of_one_file_is_a_small_update(releases: Releases) -> None:
     assert sum(sizes.values()) + index < GOAL, sizes
 
 
-def test_the_same_bytes_twice(releases: Releases, work: Path) -> None:
+def test_the_same_bytes_twice(releases: Releases) -> None:
     session = releases.session(SECOND)
     earlier = check_update(session, [folder(releases, FIRST)])
-    image = Image(session, session.build_packages(), earlier)
-    again = Image(replace(session, executor=Executor(Store(work / "store"), Events())), {}, earlier)
-    for name in ("tree", "usr", "uki"):
-        again.__dict__[name] = getattr(image, name)
+    made = make(session, "update", earlier=earlier).image.entries
+    jobs = {job.name: job for job in Blueprint(session, earlier).jobs()}
     with elsewhere():
         os.umask(0o022)  # as open_home does for whatever umask it finds
-        assert digest_tree(again.update.out) == digest_tree(folder(releases, SECOND))
+        for name in ("whole", "delta:1.9.0", "update"):
+            stage = jobs[name].make(made)
+            with session.executor.working(stage) as place:
+                stage.run(place)
+                assert digest(survey(place.out)) == made[name].digest
+    payload = session.store.read(made["update"].part(UNSIGNED))
+    assert parse((folder(releases, SECOND) / SIGNED).read_bytes()).content() == payload
 
 
 def test_the_image_says_whom_it_believes(releases: Releases) -> None:
-    session = releases.session(SECOND)
-    image = Image(session, session.build_packages())
-    tree = image.tree.out / "tree"
+    made = make(releases.session(SECOND), "tree")
+    tree = made.path("tree", TREE)
     public = development_key(releases.state).public
     assert (tree / "usr/lib/colvert/keys/update/development.pem").read_bytes() == public.pem
     assert "COLVERT_KEYS=development\n" in (tree / "usr/lib/os-release").read_text()
     settings = (tree / "usr/lib/colvert/update.conf").read_text().splitlines()
     assert settings == ["CHANNEL=stable", "REBOOT=never", "RATE=0", "KEXEC=no"]
-    owners = json.loads((image.tree.out / "report.json").read_text())["owners"]
+    owners = json.loads(made.path("tree", REPORT).read_text())["owners"]
     assert owners["usr/lib/colvert/update.conf"] == "rule:update"
     assert owners["usr/lib/colvert/keys/update/development.pem"] == "rule:update"
 
@@ -216,7 +211,7 @@ def test_another_key_signs_later(releases: Releases) -> None:
         "keys": ["fleet.pem"], "from_at_least": "1.9.0", "reboot": "window",
         "window_start": "Sun *-*-* 03:00", "window_length": "2h", "rate": "1 MiB", "kexec": "yes",
     }  # fmt: skip
-    variant = Variant("1.11.0", {}, {"keys": {"release": "fleet"}, "update": update}, EPOCH)
+    variant = Variant("1.11.0", {}, {"keys": {"release": "fleet"}, "update": update})
     releases.seen.clear()
     session = releases.session(variant)
     place = build_images(session, ("qemu",), releases.place / "other", (folder(releases, SECOND),)) / "update"
@@ -226,7 +221,7 @@ def test_another_key_signs_later(releases: Releases) -> None:
     assert (place / UNSIGNED).read_bytes() == index.payload()
     assert (index.channel, index.from_at_least) == ("beta 2", "1.9.0")
     assert {file.origin.version for file in deltas(index).values() if file.origin} == {"1.10.0"}
-    tree = Image(session, session.build_packages()).tree.out / "tree"
+    tree = make(session, "tree").path("tree", TREE)
     assert [path.name for path in (tree / "usr/lib/colvert/keys/update").iterdir()] == ["fleet.pem"]
     assert "COLVERT_KEYS" not in (tree / "usr/lib/os-release").read_text()
     assert (tree / "usr/lib/colvert/update.conf").read_text().splitlines() == [
@@ -263,14 +258,14 @@ def test_an_earlier_part_that_is_not_what_its_index_says(releases: Releases, sdk
     session = releases.session(replace(SECOND, version="1.13.0"))
     earlier = check_update(session, [work / "old"])
     with pytest.raises(ColvertError) as caught:
-        Image(session, session.build_packages(), earlier).delta(earlier[0])
+        make(session, "delta:1.9.0", earlier=earlier)
     assert caught.value.code is Code.RELEASE_INVALID
 
 
 def test_what_cannot_be_is_told_before_anything_is_built(releases: Releases, work: Path) -> None:
     (work / "fleet.pem").write_text("none")
     for update in ({"from_at_least": "2.0.0"}, {"keys": [str(work / "fleet.pem")]}):
-        variant = Variant("1.14.0", {}, {"update": update}, EPOCH)
+        variant = Variant("1.14.0", {}, {"update": update}, expires_after=None)
         session = releases.session(variant)
         with pytest.raises(ColvertError) as caught:
             check_update(session, [])
@@ -285,10 +280,10 @@ def test_what_cannot_be_is_told_before_anything_is_built(releases: Releases, wor
     assert find_earlier([releases.place / "out"], target, 3) == []
 
 
-def test_the_image_says_which_commit_it_is(session: Session, packages: Mapping[str, Entry]) -> None:
+def test_the_image_says_which_commit_it_is(session: Session) -> None:
     """Only where it is one: with changes beside it, a commit's id would be a lie."""
-    image = Image(session, dict(packages))
-    lines = (image.tree.out / "tree/usr/lib/os-release").read_text().splitlines()
+    tree = make(session, "tree").path("tree", TREE)
+    lines = (tree / "usr/lib/os-release").read_text().splitlines()
     told = [line for line in lines if line.startswith("BUILD_ID=")]
     loaded = session.loaded
     assert told == ([] if loaded.dirty else [f"BUILD_ID={loaded.commit}"])

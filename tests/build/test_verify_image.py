@@ -18,6 +18,7 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner
 
+from builder.build.disk import DISK
 from builder.build.session import Session
 from builder.cli.verify import cli
 from builder.formats.gpt import MIB, SECTOR
@@ -227,8 +228,8 @@ def other(session: Session, targets: Targets, place: Path) -> Callable[[str], Pa
         if version not in made:
             folder = place / version
             folder.mkdir()
-            image = Variant(version, {"/usr/share/other": "other\n"}).image(folder)
-            made[version] = image.disk.out / "disk.raw"
+            built = Variant(version, {"/usr/share/other": "other\n"}).make(folder, "disk")
+            made[version] = built.path("disk", DISK)
         return made[version]
 
     return disk

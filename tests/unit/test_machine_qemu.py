@@ -58,6 +58,8 @@ i6300esb
 watchdog=reset
 -device
 virtio-rng-pci
+-device
+vmgenid,guid=auto
 -smbios
 type=11,value=io.systemd.credential.binary:motd=aGVsbG8=
 """
