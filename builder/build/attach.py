@@ -1,41 +1,67 @@
-"""Attach: how a release is assembled again, with the signatures that came back."""
+"""Signatures put into a release, and the release assembled again with those of its boot files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder.build.image import Image, deliver_image, make_image, make_release
-from builder.build.session import Session
+from builder.build.session import Request, Session, mending, open_session
 from builder.build.tree import TREE
 from builder.build.trusted_keys import check_update
 from builder.build.uki import UKI
 from builder.errors import Code, ColvertError
+from builder.pipeline.events import Events
+from builder.pipeline.lock import held
 from builder.platforms import PLATFORMS
 from builder.signing import authenticode
-from builder.signing.attach import Assemble
-from builder.signing.boot_signatures import BootSignatures
-from builder.signing.phases import Build
-from builder.signing.request import Request
+from builder.signing.attach import LOCK, Attaching, BootSigned, Done, Missing
+from builder.signing.phases import Build, go_on, read_build
+from builder.signing.trust import Trust
 from builder.tools.uki import LOADER
+from builder.updates.keys import DEVELOPMENT, development_key
 
 
-def assembler(open_build: Callable[[Build], Session], place: Path) -> Assemble:
-    """What makes disks, platform images and update files again, with signatures, out of the store."""
+def attach(
+    place: Path, files: Sequence[Path], trust: Trust, home: Path | None, events: Events
+) -> Missing | Done:
+    """Put the signatures in the files into the release; another attach waits."""
+    build = read_build(place)
+    own = development_key(Path(build.state)) if build.keys.release == DEVELOPMENT else None
+    attaching = Attaching(place, trust, own)
+    with held(place / LOCK):
+        outcome = attaching.take(files)
+        while isinstance(outcome, BootSigned):
+            _assemble(_open(build, home, events), build, outcome, place.absolute())
+            # the indexes name the files that were just made; signatures of them may have come before
+            go_on(build, place, own)
+            outcome = attaching.take([])
+        return outcome
 
-    def assemble(build: Build, request: Request, signatures: BootSignatures) -> None:
-        session = open_build(build)
-        earlier = check_update(session, [Path(path) for path in build.deltas_from])
-        platforms = [one for name, one in PLATFORMS.items() if (place / name).is_dir()]
+
+def _open(build: Build, home: Path | None, events: Events) -> Session:
+    """The build of the release once more, with its version and clock."""
+    pinned = {**build.overrides, "version": build.version, "epoch": str(build.created)}
+    request = Request(Path(build.manifest), home, overrides=pinned, state=Path(build.state))
+    return open_session(request, events)
+
+
+def _assemble(session: Session, build: Build, signed: BootSigned, place: Path) -> None:
+    """Make disks, platform images and update files again out of the store, with the boot signatures."""
+    earlier = check_update(session, [Path(path) for path in build.deltas_from])
+    platforms = [one for name, one in PLATFORMS.items() if (place / name).is_dir()]
+
+    def work() -> None:
         # first what was signed: nothing is made of another
-        _check_same(make_image(session, ["uki", "tree"], signatures=signatures), session, build, request)
-        image = make_release(session, platforms, earlier, signatures)
+        boot = make_image(session, ["uki", "tree"], signatures=signed.signatures)
+        _check_same(boot, session, build, signed)
+        image = make_release(session, platforms, earlier, signed.signatures)
         deliver_image(session, image, platforms, place, earlier)
 
-    return assemble
+    mending(session.events, work)
 
 
-def _check_same(image: Image, session: Session, build: Build, request: Request) -> None:
+def _check_same(image: Image, session: Session, build: Build, signed: BootSigned) -> None:
     """The checkout still makes what was signed."""
     store = session.store
     tree = store.path(image.tree.artifact) / TREE
@@ -44,7 +70,7 @@ def _check_same(image: Image, session: Session, build: Build, request: Request) 
         name: authenticode.digest(authenticode.parse_pe(path.read_bytes())) for name, path in files.items()
     }
     made["usr-root-hash"] = image.root_hash
-    other = [item.name for item in request.items if made.get(item.name) != item.digest]
+    other = [item.name for item in signed.request.items if made.get(item.name) != item.digest]
     if other or image.root_hash != build.root_hash:
         raise ColvertError(
             Code.RELEASE_INVALID,

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import click
 
-from builder.build.attach import assembler
-from builder.build.session import Request, Session, mending, open_session
+from builder.build.attach import attach
 from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events
 from builder.pipeline.progress import renderer
-from builder.signing.attach import Outcome, attach
-from builder.signing.phases import Build, read_build
+from builder.signing.attach import Done, Missing
 from builder.signing.trust import read_trust
 from builder.updates.contents import FILE, REQUEST
-from builder.updates.keys import DEVELOPMENT, development_key
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,30 +43,19 @@ def cli(
       colvert attach out/1.0.0 alice.json bob.json --trust keys
     """
     with exit_codes():
-        root = read_trust(trust)
         view = renderer(json=False, quiet=quiet)
-        events = Events(view)
-
-        def opened(build: Build) -> Session:
-            pinned = {**build.overrides, "version": build.version, "epoch": str(build.created)}
-            request = Request(Path(build.manifest), home, overrides=pinned, state=Path(build.state))
-            return open_session(request, events)
-
-        build = read_build(place)
-        own = development_key(Path(build.state)) if build.keys.release == DEVELOPMENT else None
         try:
-            work = assembler(opened, place.absolute())
-            mending(events, lambda: show(place, attach(place, signatures, root, work, own)))
+            outcome = attach(place, signatures, read_trust(trust), home, Events(view))
         finally:
             view.close()
+        show(place, outcome)
 
 
-def show(place: Path, outcome: Outcome) -> None:
-    """Say where the release stands."""
-    missing = outcome.missing
-    if not missing:
+def show(place: Path, outcome: Missing | Done) -> None:
+    """Print where the release stands."""
+    if isinstance(outcome, Done):
         click.echo(f"{place / FILE}: signed")
         return
     click.echo(f"{place / REQUEST} waits for")
-    for line in missing:
+    for line in outcome.lines:
         click.echo(f"  {line}")

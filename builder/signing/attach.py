@@ -1,23 +1,22 @@
-"""Release: signatures come back to where the release was built.
+"""Signatures taken into the release that asked for them, and what the release waits for next.
 
-State is in the release's directory, below `.signing/`: each request with the signatures that
-were accepted for it. Everything is checked before anything is written, every step can be done
-again, and one attach holds the directory against another.
+State is in the release's directory, below `.signing/`: each request with the signatures that were
+accepted for it. Everything is checked before anything is written, and every step can be repeated.
+Whoever calls `take` holds LOCK.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Code, ColvertError, Location
-from builder.pipeline.lock import held
 from builder.pipeline.store import discard
 from builder.signing.boot_signatures import BootSignatures
-from builder.signing.phases import STATE, Build, boot_request, go_on, read_build, write, write_envelopes
+from builder.signing.phases import STATE, Build, boot_request, read_build, write, write_envelopes
 from builder.signing.pkcs7 import merge
 from builder.signing.request import (
     Kind,
@@ -39,39 +38,48 @@ LOCK = f"{STATE}/lock"
 _LEFT = re.compile(r"\.[a-z0-9_-]+\.[0-9a-f]{32}")
 
 
-Assemble = Callable[[Build, Request, BootSignatures], None]
+@dataclass(frozen=True)
+class Missing:
+    """The request that still lacks signatures, and a line for each item that does."""
+
+    request: Request
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Where the release stands: signed, or what it still waits for."""
+class BootSigned:
+    """The request of the boot files has all its signatures: the release can be assembled with them."""
 
-    missing: tuple[str, ...] = ()
-    request: Request | None = None
+    request: Request
+    signatures: BootSignatures
+
+
+@dataclass(frozen=True)
+class Done:
+    """The release is signed."""
 
 
 @dataclass(frozen=True)
 class Attaching:
-    """One release's directory, whose lock is held."""
+    """The directory of one release while signatures are taken into it."""
 
     place: Path
     trust: Trust
-    assemble: Assemble
     own: Signer | None = None
 
-    def run(self, files: Sequence[Path]) -> Outcome:
-        """Take what is given and go as far as it leads."""
+    def take(self, files: Sequence[Path]) -> Missing | BootSigned | Done:
+        """Accept the signatures in the files, and see how far all that were accepted lead."""
         build = read_build(self.place)
         self._tidy()
-        rounds, current = self._rounds(), self._current()
+        requests, current = self._requests(), self._current()
         if current is not None:
-            rounds[current.digest] = current
-        self._check_closed(build, current, rounds.values())
-        fresh = self._check(files, rounds)
+            requests[current.digest] = current
+        self._check_closed(build, current, requests.values())
+        fresh = self._check(files, requests)
         for digest, signatures in fresh.items():
             closed = current is None or digest != current.digest
-            self._accept(rounds[digest], signatures, closed=closed)
-        return Outcome() if current is None else self._advance(build, current)
+            self._accept(requests[digest], signatures, closed=closed)
+        return Done() if current is None else self._status(current)
 
     def _current(self) -> Request | None:
         """What is asked for now: nothing more where the checkout's own key has ended the release."""
@@ -80,12 +88,12 @@ class Attaching:
             return None
         return read_request(path)
 
-    def _check_closed(self, build: Build, current: Request | None, rounds: Iterable[Request]) -> None:
+    def _check_closed(self, build: Build, current: Request | None, requests: Iterable[Request]) -> None:
         """Refuse to go on with a boot that a key has signed which is not believed any more."""
         if current is not None and all(item.kind is not Kind.DSSE for item in current.items):
             return
         boot = boot_request(build, self.place)
-        for request in rounds:
+        for request in requests:
             # what was asked for then told the sizes of unsigned programs; the digests are the same
             if boot is None or _digests(request) != _digests(boot):
                 continue
@@ -96,11 +104,11 @@ class Attaching:
                     hint = "build again and attach again: what other keys signed is kept"
                     raise error.but(hint=hint) from error
 
-    def _check(self, files: Sequence[Path], rounds: dict[str, Request]) -> dict[str, list[Signature]]:
+    def _check(self, files: Sequence[Path], requests: dict[str, Request]) -> dict[str, list[Signature]]:
         """All of the signatures, each by a key that its item wants."""
         found: dict[str, list[Signature]] = defaultdict(list)
         for path, given in zip(files, read_signatures(files), strict=True):
-            request, where = rounds.get(given.request), Location(str(path))
+            request, where = requests.get(given.request), Location(str(path))
             if request is None:
                 what = "these are signatures of another request"
                 raise ColvertError(Code.SIGNATURE_INVALID, what, where=where)
@@ -155,7 +163,7 @@ class Attaching:
                 found[signature.name].append(signature)
         return found, lost
 
-    def _advance(self, build: Build, request: Request) -> Outcome:
+    def _status(self, request: Request) -> Missing | BootSigned | Done:
         by_name, lost = self._believed(request)
         missing = []
         for item in request.items:
@@ -164,18 +172,14 @@ class Attaching:
                 why = lost.get(item.name, "")
                 missing.append(f"{item.name}: {have} of {need} signatures by {item.key}{why}")
         if missing:
-            return Outcome(tuple(missing), request)
+            return Missing(request, tuple(missing))
         if lost:
-            # a round that is closed has the signatures that went into the release, and no other
+            # a request that is closed has the signatures that went into the release, and no other
             self._keep(request, [one for rows in by_name.values() for one in rows])
         if any(item.kind is Kind.DSSE for item in request.items):
             write_envelopes(request, by_name, self.place)
-            return Outcome()
-        self.assemble(build, request, self._boot(request, by_name))
-        following = go_on(build, self.place, self.own)
-        if following is None:
-            return Outcome()
-        return self._advance(build, following)
+            return Done()
+        return BootSigned(request, self._boot(request, by_name))
 
     def _boot(self, request: Request, by_name: dict[str, list[Signature]]) -> BootSignatures:
         sorted_data = {
@@ -190,7 +194,7 @@ class Attaching:
             certificate = self.trust.fingerprint(first)
         return BootSignatures(sorted_data.get("uki", ()), sorted_data.get("loader", ()), signed, certificate)
 
-    def _rounds(self) -> dict[str, Request]:
+    def _requests(self) -> dict[str, Request]:
         """The requests for which signatures were accepted."""
         found = [parse_request(path.read_bytes(), path) for path in self._state.glob("*.request.json")]
         return {request.digest: request for request in found}
@@ -210,12 +214,3 @@ class Attaching:
 
 def _digests(request: Request) -> dict[str, str]:
     return {item.name: item.digest for item in request.items}
-
-
-def attach(
-    place: Path, files: Sequence[Path], trust: Trust, assemble: Assemble, own: Signer | None = None
-) -> Outcome:
-    """Put the signatures in the files into the release; another attach waits."""
-    read_build(place)
-    with held(place / LOCK):
-        return Attaching(place, trust, assemble, own).run(files)

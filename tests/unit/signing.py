@@ -25,9 +25,11 @@ from cryptography.x509.oid import NameOID
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, PER_BLOCK, SIGNATURE, SUPERBLOCK
 from builder.pipeline.key import digest_bytes
+from builder.pipeline.lock import held
 from builder.signing import authenticode
-from builder.signing.attach import BootSignatures, Outcome, attach
-from builder.signing.phases import Build, begin
+from builder.signing.attach import LOCK, Attaching, BootSigned, Done, Missing
+from builder.signing.boot_signatures import BootSignatures
+from builder.signing.phases import Build, begin, go_on, read_build
 from builder.signing.request import Request, read_request, to_text
 from builder.signing.sign import Holder, sign_items, wanted
 from builder.signing.trust import Trust, read_certificate, read_trust
@@ -179,13 +181,30 @@ class Project:
         path = self.keys / f"{name}.crt"
         return Holder(as_name, private(name), read_certificate(path) if path.is_file() else None)
 
-    def attach(self, *files: Path, assemble: Callable[..., None] | None = None) -> Outcome:
-        return attach(self.place, files, self.trust, assemble or self.assemble)
+    def attach(
+        self, *files: Path, assemble: Callable[..., None] | None = None, own: Signer | None = None
+    ) -> Missing | Done:
+        """What `colvert attach` does, with a small assembly in place of the build's stages."""
+        build = read_build(self.place)
+        attaching = Attaching(self.place, self.trust, own)
+        with held(self.place / LOCK):
+            outcome = attaching.take(files)
+            while isinstance(outcome, BootSigned):
+                (assemble or self.assemble)(build, outcome.request, outcome.signatures)
+                go_on(build, self.place, own)
+                outcome = attaching.take([])
+            return outcome
+
+    def missing(self, *files: Path) -> tuple[str, ...]:
+        """What still lacks signatures once these are attached."""
+        outcome = self.attach(*files)
+        assert isinstance(outcome, Missing)
+        return outcome.lines
 
     def sign_all(self) -> Project:
-        """Both rounds."""
-        self.attach(self.sign("db", "verity"))
-        assert self.attach(self.sign("release")).missing == ()
+        """Both phases."""
+        assert isinstance(self.attach(self.sign("db", "verity")), Missing)
+        assert self.attach(self.sign("release")) == Done()
         return self
 
     def verify(self) -> Report:

@@ -14,7 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from builder.errors import Code, ColvertError
-from builder.signing.attach import BootSignatures, attach
+from builder.signing.attach import Attaching, BootSigned, Done, Missing
+from builder.signing.boot_signatures import BootSignatures
 from builder.signing.phases import begin, read_build
 from builder.signing.pkcs7 import merge
 from builder.signing.request import read_signatures, to_base64
@@ -62,7 +63,9 @@ def test_two_rounds_lead_to_a_signed_release(tmp_path: Path) -> None:
     project = make(tmp_path)
     assert [item.name for item in project.request.items] == ["uki", "loader", "usr-root-hash"]
     outcome = project.attach(project.sign("db", "verity"))
-    assert outcome.request is not None
+    assert isinstance(outcome, Missing)
+    assert [line.partition(":")[0] for line in outcome.lines] == ["update-index", "release-index"]
+    assert outcome.request == project.request
     assert [item.name for item in project.request.items] == ["update-index", "release-index"]
     assert not (project.place / FILE).exists()
     project.attach(project.sign("release"))
@@ -73,14 +76,36 @@ def test_signatures_come_in_any_order_and_more_than_once(tmp_path: Path) -> None
     one, other = make(tmp_path / "a"), make(tmp_path / "b")
     one.sign_all()
     db, verity = other.sign("db", out="db.json"), other.sign("verity", out="verity.json")
-    assert "uki: 0 of 1" in other.attach(verity).missing[0]
+    assert "uki: 0 of 1" in other.missing(verity)[0]
     other.attach(db, verity)
     last = other.sign("release", out="release.json")
     other.attach(last)
     assert release(one) == release(other)
     for again in ((verity, db), (last,), (), (db, last)):
-        assert other.attach(*again).missing == ()
+        assert other.attach(*again) == Done()
         assert release(one) == release(other)
+
+
+def test_boot_signatures_are_given_again_until_the_indexes_are_asked_for(tmp_path: Path) -> None:
+    """A kill between the two costs one more assembly; nothing is asked for by taking."""
+    project = make(tmp_path)
+    attaching = Attaching(project.place, project.trust)
+    files, request = [project.sign("db", "verity")], project.request
+    signed = attaching.take(files)
+    assert isinstance(signed, BootSigned) and signed.request == request
+    assert len(signed.signatures.uki) == len(signed.signatures.loader) == 1 and signed.signatures.root_hash
+    assert attaching.take([]) == attaching.take(files) == signed
+    assert project.request == request
+
+
+def test_a_release_built_again_takes_the_signatures_of_both_phases_again(tmp_path: Path) -> None:
+    project = make(tmp_path).sign_all()
+    before, build = release(project), read_build(project.place)
+    project.assemble(build, project.request, BootSignatures())
+    assert begin(build, project.place, None) is not None
+    assert not (project.place / FILE).exists()
+    assert project.attach() == Done()
+    assert release(project) == before
 
 
 def test_the_checkout_s_own_key_ends_a_release_that_is_attached_again(tmp_path: Path) -> None:
@@ -92,7 +117,7 @@ def test_the_checkout_s_own_key_ends_a_release_that_is_attached_again(tmp_path: 
     begin(build, project.place, own)
     boot = project.sign("db", "verity")
     for files in ((boot,), (boot,), ()):
-        assert attach(project.place, files, project.trust, project.assemble, own).missing == ()
+        assert project.attach(*files, own=own) == Done()
         assert (project.place / FILE).exists()
         assert not (project.place / REQUEST).exists()
 
@@ -106,13 +131,13 @@ def test_two_of_three_sign(tmp_path: Path) -> None:
     a = project.sign("db-a", out="a.json", as_name={"db-a": "db"})
     b = project.sign("db-c", out="b.json", as_name={"db-c": "db"})
     verity = project.sign("verity", out="verity.json")
-    assert project.attach(a, a, verity).missing == (
+    assert project.missing(a, a, verity) == (
         "uki: 1 of 2 signatures by db", "loader: 1 of 2 signatures by db")  # fmt: skip
     project.attach(b)
     first = project.sign("release-a", out="1.json", as_name={"release-a": "release"})
     second = project.sign("release-b", out="2.json", as_name={"release-b": "release"})
-    assert len(project.attach(second).missing) == 2
-    assert project.attach(first).missing == ()
+    assert len(project.missing(second)) == 2
+    assert project.attach(first) == Done()
     assert project.verify().errors == []
     (project.keys / "policy.yaml").write_text(
         "keys: {db: {holders: [a, b, c], threshold: 3}, "
@@ -141,14 +166,14 @@ def test_one_holder_counts_once(tmp_path: Path) -> None:
     project.attach(project.sign("db", "verity"))
     old = project.keys / f"release-{private('release').id[:16]}.pem"
     (project.keys / "release.pem").rename(old)
-    assert project.attach(by(project, "release-a")).missing
+    assert project.missing(by(project, "release-a"))
     for name in ("release", "release-a2"):
         path = project.sign(name, out=f"{name}.json", as_name={name: "release"})
         assert "another key than release" in refused(project, path).what
     # the same key under two names, and two keys under one
     write_keys(project.keys, ["release-a"])
     (project.keys / "release-b.pem").write_bytes((project.keys / "release-a.pem").read_bytes())
-    assert project.attach(by(project, "release-a")).missing
+    assert project.missing(by(project, "release-a"))
     write_keys(tmp_path / "more", ["release-b"])
     with pytest.raises(ColvertError, match="two keys release-b"):
         read_trust([project.keys, tmp_path / "more"])
@@ -167,7 +192,7 @@ def test_a_name_that_begins_like_another(tmp_path: Path) -> None:
     (project.keys / "release-0123456789abcdef.pem").rename(
         project.keys / f"release-{private('release-staging').id[:16]}.pem"
     )
-    assert project.attach(path).missing == ()
+    assert project.attach(path) == Done()
     assert project.verify().errors == []
 
 
@@ -269,11 +294,11 @@ def test_a_key_is_revoked_before_the_others_sign(tmp_path: Path) -> None:
     write_policy(project, db="a, b")
     project.attach(by(project, "db-a"))
     write_keys(project.keys / "revoked", ["db-a"], private_too=False)
-    first = project.attach().missing
+    first = project.missing()
     assert "uki: 0 of 1" in first[0] and "revoked" in first[0]
-    assert project.attach(by(project, "verity")).missing == first[:2]
-    assert project.attach(by(project, "db-b")).request is not None
-    assert project.attach(by(project, "release")).missing == ()
+    assert project.missing(by(project, "verity")) == first[:2]
+    assert isinstance(project.attach(by(project, "db-b")), Missing)
+    assert project.attach(by(project, "release")) == Done()
     assert project.verify().errors == []
 
 
@@ -293,9 +318,9 @@ def test_a_key_is_revoked_after_the_assembly(gone: str, tmp_path: Path) -> None:
     build = read_build(project.place)
     project.assemble(build, project.request, BootSignatures())
     assert begin(build, project.place, None) is not None
-    assert "uki: 0 of 1" in project.attach().missing[0]
-    assert project.attach(by(project, "db-b")).request is not None
-    assert project.attach(by(project, "release")).missing == ()
+    assert "uki: 0 of 1" in project.missing()[0]
+    assert isinstance(project.attach(by(project, "db-b")), Missing)
+    assert project.attach(by(project, "release")) == Done()
     assert project.verify().errors == []
 
 
@@ -305,8 +330,8 @@ def test_the_key_of_the_indexes_is_revoked(tmp_path: Path) -> None:
     (project.keys / "release.pem").unlink()
     (project.keys / "release-b.pem").rename(project.keys / "release.pem")
     write_keys(project.keys / "revoked", ["release"], private_too=False)
-    assert "release-index: 0 of 1" in project.attach().missing[1]
-    assert project.attach(by(project, "release-b")).missing == ()
+    assert "release-index: 0 of 1" in project.missing()[1]
+    assert project.attach(by(project, "release-b")) == Done()
     assert project.verify().errors == []
 
 
@@ -357,7 +382,7 @@ def test_killed_at_any_point_and_run_again(tmp_path: Path) -> None:
         project.attach(first)
         second = project.sign("release", out="second.json")
         also = killed_at(project, number, second)
-        assert project.attach(first, second).missing == ()
+        assert project.attach(first, second) == Done()
         assert release(project) == wanted
         points += killed + also
         if not killed:

@@ -22,7 +22,8 @@ from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, check_tree
 from builder.pipeline.key import canonical, digest_bytes, digest_file
 from builder.signing import authenticode
-from builder.signing.attach import BootSignatures
+from builder.signing.attach import Done, Missing
+from builder.signing.boot_signatures import BootSignatures
 from builder.signing.phases import Build
 from builder.signing.pkcs7 import Content, merge, sign_content, signers
 from builder.signing.policy import read_policy
@@ -236,10 +237,10 @@ def test_it_shows_asks_and_signs(project: Project) -> None:
     assert not (project.keys / "signed.json").exists()
     code, _ = sign(project, *key(project, "db", "verity"), given="y\n")
     assert code == 0
-    assert project.attach(project.place.parent / "made.json").request is not None
+    assert isinstance(project.attach(project.place.parent / "made.json"), Missing)
     code, said = sign(project, *key(project, "release"), "--yes")
     assert code == 0 and "root_hash: " in said
-    assert project.attach(project.place.parent / "made.json").missing == ()
+    assert project.attach(project.place.parent / "made.json") == Done()
 
 
 def test_versions_grow(project: Project, tmp_path: Path) -> None:
@@ -371,7 +372,7 @@ def test_provenance_of_the_release_is_signed(project: Project) -> None:
     second_round(project)
     code, said = sign(project, *key(project, "release"), "--yes")
     assert code == 0 and "provenance (dsse)" in said
-    assert project.attach(project.place.parent / "made.json").missing == ()
+    assert project.attach(project.place.parent / "made.json") == Done()
     assert project.verify().errors == []
 
 

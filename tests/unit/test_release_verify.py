@@ -17,7 +17,7 @@ from builder.describe.provenance import Build as Made
 from builder.describe.provenance import make_statement
 from builder.errors import Code, ColvertError, raise_all
 from builder.pipeline.key import digest_file
-from builder.signing.attach import BootSignatures
+from builder.signing.boot_signatures import BootSignatures
 from builder.signing.phases import Build
 from builder.signing.request import Request
 from builder.tools.verity import signature_partition
