@@ -363,6 +363,7 @@ def test_an_interrupt_stops_what_runs_and_waits_for_it(stages: Executor, log: Lo
     stopped = threading.Event()
 
     def interrupted() -> None:
+        time.sleep(NEVER)  # the main thread waits for us by then
         os.kill(os.getpid(), signal.SIGINT)
         assert stopped.wait(SOON)
         time.sleep(NEVER)
