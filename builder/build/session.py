@@ -1,4 +1,4 @@
-"""Session: one opened build, from the manifest to the builder of its packages.
+"""Session of one build: its manifest, overlays, SDK, store, plan and scheduler.
 
 Everything that can be checked is checked here, in the order of its cost, before anything
 changes on the machine: the manifest, its overlays, then the SDK and the plan.

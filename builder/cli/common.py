@@ -1,4 +1,4 @@
-"""What the commands that build share: options, and opening a build."""
+"""Options shared by the commands that build, and the session that they open."""
 
 from __future__ import annotations
 

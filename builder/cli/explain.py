@@ -1,4 +1,4 @@
-"""`colvert explain PACKAGE|STAGE`: which input changed."""
+"""`colvert explain PACKAGE|STAGE`: inputs of a key, and which of them changed."""
 
 from __future__ import annotations
 

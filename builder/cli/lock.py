@@ -1,4 +1,4 @@
-"""`colvert lock`: write down what a build takes from elsewhere."""
+"""`colvert lock`: write colvert.lock."""
 
 from __future__ import annotations
 

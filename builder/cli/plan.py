@@ -1,4 +1,4 @@
-"""`colvert plan`: what would be built, and why."""
+"""`colvert plan`: packages and stages that a build would run, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine: boots a machine and watches it, for `colvert run`, the benchmarks and the tests.
+"""Boot of a machine under observation, for `colvert run`, the benchmarks and the tests.
 
 Nothing stays behind: QEMU dies with the process (and the thread) that called `boot`, however
 that one ends, and its files go with the machine.

@@ -1,4 +1,4 @@
-"""Foresee: what a build would do with each job and why, from the store's records of earlier builds."""
+"""Dry run of a graph: which jobs a build would run, and which input of each changed."""
 
 from __future__ import annotations
 

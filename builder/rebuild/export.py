@@ -1,4 +1,4 @@
-"""Export: all that a release was made from, in one directory or tar, to be built again without network."""
+"""Export of all sources of a release, as a directory or tar, for builds without network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: whether a disk image, in whatever format, is the one of a release."""
+"""Disk image, in whatever format, compared with its release."""
 
 from __future__ import annotations
 
