@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from builder.build.locked import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
+from builder.build.lockfile import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
 from builder.build.sources import Sources, open_sources
 from builder.build.targets import check_settings
 from builder.errors import Code, ColvertError, Location

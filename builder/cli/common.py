@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from builder.build.locked import NAME
+from builder.build.lockfile import NAME
 from builder.build.session import Request, Session, open_session
 from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder.build.locked import REQUIREMENTS, Lock, lock_overlays, lock_python, lock_sdk, lock_sources
-from builder.build.locked import write_lock as write_file
+from builder.build.lockfile import REQUIREMENTS, Lock, lock_overlays, lock_python, lock_sdk, lock_sources
+from builder.build.lockfile import write_lock as write_file
 from builder.build.session import Session
 from builder.build.sources import INDEX, Index, survey
 from builder.errors import Code, ColvertError

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from builder.build.locked import PROJECT
+from builder.build.lockfile import PROJECT
 from builder.build.session import Session
 from builder.manifest.fields import SourcePath
 from builder.manifest.template import is_template

@@ -53,7 +53,7 @@ class Change:
     after: str
 
 
-def foresee(executor: Executor, jobs: Iterable[Job]) -> list[Row]:
+def dry_run(executor: Executor, jobs: Iterable[Job]) -> list[Row]:
     """What a build would do with each job, in the order in which it would."""
     named = {job.name: job for job in jobs}
     before = _last_records(executor, named.values())
