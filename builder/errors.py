@@ -1,4 +1,4 @@
-"""Errors: the one exception type of the whole program, and its exit codes.
+"""The exception type of the whole program, its codes and exit codes.
 
 Every failure that a user can meet is a `ColvertError`: what went wrong, where, and what to
 do next. Tests assert on `code`; the text may change at any time.

@@ -1,4 +1,4 @@
-"""Paths that an image carries: which files a manifest can add, for its check and for the assembly."""
+"""Paths that a manifest can add to an image, checked by the manifest and by the assembly."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def let_in(made: Machine, running: Running) -> Booted:
     booted = Booted(running, running.guest(made.host.key()))
     running.wait_login(BOOT_SECONDS)
     if running.silence.nudges:
-        warnings.warn(f"silent for a while, see silence.py: {running.silence.nudges}", stacklevel=2)
+        warnings.warn(f"silent for a while, see stall.py: {running.silence.nudges}", stacklevel=2)
     booted.guest.wait(SETTLE_SECONDS, running.alive)
     return booted
 

@@ -1,4 +1,4 @@
-"""Paths inside a tree, as they mean on the machine that will run it.
+"""Paths inside a tree, resolved as the machine that runs it resolves them.
 
 A tree holds `usr` and not the links `/bin`, `/lib` and so on that the running system has
 beside it; symbolic links in it are absolute for that system, not for the builder.

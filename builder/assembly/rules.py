@@ -1,4 +1,4 @@
-"""The named rules that finish a tree; each file they make is theirs (`rule:NAME`)."""
+"""Rules that finish a tree: os-release, accounts, units, licences; each owns its files (`rule:NAME`)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Audit: what an image must not hold, or only with a reason: policy, checks, findings."""
+"""Audit of an image: the policy, the checks, the findings."""

@@ -1,4 +1,4 @@
-"""Audit: programs and libraries: their hardening, the libraries they need, how they were compiled."""
+"""Checks of programs and libraries: hardening, required libraries, compiler flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audit: what was found, and which of it the policy allows."""
+"""Findings of an audit, and the exceptions of the policy that cover them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Audit: the policy, what an image may hold although it should not, each with a reason.
+"""Audit policy: the exceptions that an image may have, each with a reason.
 
 A policy is a file beside the manifest, read by the manifest's own reader: it may include others,
-add to their lists and remove from them, and every mistake in it is told with its place.
+add to their lists and remove from them, and every mistake in it is reported with its position.
 """
 
 from __future__ import annotations

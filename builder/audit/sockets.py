@@ -1,4 +1,4 @@
-"""Audit: which sockets wait for others, as `ss -H -lntup` on the machine prints them."""
+"""Listening sockets of a machine, read from `ss -H -lntup`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Build: one build, from its session to the delivered files."""
+"""One build, from the opened manifest to the delivered files."""

@@ -1,4 +1,4 @@
-"""Audit stage: an image's tree and its packages held against the manifest's policy."""
+"""Audit of an image and its packages by the manifest's policy."""
 
 from __future__ import annotations
 

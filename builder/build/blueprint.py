@@ -1,4 +1,4 @@
-"""Blueprint: all stages of one image, as jobs whose stages are made of what the jobs before them gave."""
+"""Stages of one image as jobs, each made of the artifacts of the jobs before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests: the stage that hashes every file of what is delivered; provenance names them."""
+"""Stage `digests`: the SHA-256 of every delivered file, for the provenance."""
 
 from __future__ import annotations
 

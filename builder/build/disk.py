@@ -1,4 +1,4 @@
-"""Disk: the stages that make the GPT disk with slot A filled, and pack its data for the platforms."""
+"""Stages `disk` and `packed`: the GPT disk with slot A filled, and its data compressed for the platforms."""
 
 from __future__ import annotations
 

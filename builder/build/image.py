@@ -1,4 +1,4 @@
-"""Image: what a build makes of a manifest, and how it is delivered."""
+"""Image of a manifest: made by the scheduler, delivered to OUT/VERSION."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initrd: the stage that makes the initial file system out of the image's own files."""
+"""Stage `initrd`: the initial file system, made of the image's own files."""
 
 from __future__ import annotations
 

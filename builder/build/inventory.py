@@ -1,4 +1,4 @@
-"""Inventory: the stage that lists what a release holds, and how the inventories of others are found."""
+"""Stage `inventory`: packages, files and settings of a release; inventories of other releases read back."""
 
 from __future__ import annotations
 

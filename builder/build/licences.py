@@ -1,4 +1,4 @@
-"""Licences: whether the packages of an image have licences that the manifest takes, and their texts.
+"""Licences of the image's packages, compared with those that the manifest accepts.
 
 All of it is checked on the plan, before anything is compiled.
 """

@@ -1,8 +1,9 @@
-"""Outputs: what a build leaves for its user, in OUT/VERSION/, never partly.
+"""Delivery of artifacts to OUT/VERSION, whole or not at all.
 
-They are copies (reflinks where the file system can): nothing that is done to them reaches the store. A
-folder appears under its name in one rename, and one that was there is gone only then. What was delivered is
-remembered by sizes and times, so that an unchanged output costs a look; else its content is compared.
+Delivered files are copies (reflinks where the file system can): what is done to them never reaches the
+store. A folder appears under its name in one rename, and one that was there is gone only then. What was
+delivered is remembered by sizes and times, so that an unchanged output costs a look; else its content is
+compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Platform image: the stage that makes what one platform's own tools read, out of the disk."""
+"""Stage `image`: the files of one platform, made of the disk."""
 
 from __future__ import annotations
 

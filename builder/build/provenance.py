@@ -1,4 +1,4 @@
-"""Provenance: what a build leaves -> one statement of how all of it was made."""
+"""Provenance of a build: parameters, materials and toolchain behind every delivered file."""
 
 from __future__ import annotations
 

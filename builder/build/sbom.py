@@ -1,4 +1,4 @@
-"""SBOM: the stage that writes what is in the image and where it came from, in two formats."""
+"""Stage `sbom`: the software bill of materials as SPDX and CycloneDX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session: one opened build, from the manifest to the builder of its packages.
+"""Session of one build: its manifest, overlays, SDK, store, plan and scheduler.
 
 Everything that can be checked is checked here, in the order of its cost, before anything
 changes on the machine: the manifest, its overlays, then the SDK and the plan.
@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from builder.build.locked import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
+from builder.build.lockfile import check_locked, lock_overlays, lock_python, lock_sdk, lock_sources
 from builder.build.sources import Sources, open_sources
 from builder.build.targets import check_settings
 from builder.errors import Code, ColvertError, Location

@@ -1,4 +1,4 @@
-"""Settings that no build could use, found in the manifest before anything is built.
+"""Contradictory settings of a manifest, found before anything is built.
 
 What one value can be, its model says; here is what follows from several of them, or from the files
 that they name. Each rule is the code of whoever would fail by it later.

@@ -1,4 +1,4 @@
-"""Signing: what a build notes for the signing step."""
+"""Start of signing at the end of a build: the record for `colvert attach`, and the first request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources: an export of all that a release was made from, checked, as the only place to build from.
+"""Exported sources (`colvert sources export`), verified, as the only place to build from.
 
     export.json     the format, and every other path with its mode and digest
     manifest.yaml   the whole manifest, with what it includes and names

@@ -1,4 +1,4 @@
-"""Targets: which platforms a build is for, and whether the manifest's settings fit them.
+"""Platforms chosen for a build, and the checks of their settings.
 
 All of it is checked before anything is built.
 """

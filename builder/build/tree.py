@@ -1,4 +1,4 @@
-"""Tree: the stage that lays the packages of an image together into one /usr."""
+"""Stage `tree`: the packages of an image laid together into one /usr."""
 
 from __future__ import annotations
 

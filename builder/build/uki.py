@@ -1,4 +1,4 @@
-"""UKI: the stages that make the unified kernel image and put signatures into what boots."""
+"""Stages `uki` and `boot`: the unified kernel image, and the boot files with their signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Update: the stages that make the files with which a running machine becomes this version."""
+"""Stages `whole`, `delta` and `update`: the files from which a machine updates to this version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""usr image: the stage that makes the tree a read-only file system with its dm-verity hash tree."""
+"""Stage `usr`: the tree as a read-only file system with its dm-verity hash tree."""
 
 from __future__ import annotations
 

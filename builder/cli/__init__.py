@@ -1,1 +1,1 @@
-"""Command line: one module per command; each parses, calls a room, prints."""
+"""Command line: one module per command; each parses, calls a room and prints."""

@@ -1,4 +1,4 @@
-"""`colvert audit`: what an image must not hold."""
+"""`colvert audit`: check an image against its policy."""
 
 from __future__ import annotations
 

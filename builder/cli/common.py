@@ -1,4 +1,4 @@
-"""What the commands that build share: options, and opening a build."""
+"""Options shared by the commands that build, and the session that they open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from builder.build.locked import NAME
+from builder.build.lockfile import NAME
 from builder.build.session import Request, Session, open_session
 from builder.cli.failures import exit_codes
 from builder.pipeline.events import Events

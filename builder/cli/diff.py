@@ -1,4 +1,4 @@
-"""`colvert diff A B`: what differs between two releases."""
+"""`colvert diff A B`: differences between two releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`colvert doctor`: check that this machine can build, and name the remedy for what it lacks."""
+"""`colvert doctor`: check that this machine can build, and print the remedy for what it lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`colvert explain PACKAGE|STAGE`: which input changed."""
+"""`colvert explain PACKAGE|STAGE`: inputs of a key, and which of them changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from builder.build.image import image_jobs
 from builder.cli.common import Shared, opened, shared_options
-from builder.pipeline.foresee import Row, compare, foresee
+from builder.pipeline.dry_run import Row, compare, dry_run
 from builder.platforms import PLATFORMS
 
 
@@ -29,7 +29,7 @@ def cli(shared: Shared, name: str) -> None:
     with opened(replace(shared, json=False, quiet=True)) as session:
         jobs = image_jobs(session, tuple(PLATFORMS.values()))
         wanted = name if name in {job.name for job in jobs} else session.plan.find(name).cpv
-        row = next(row for row in foresee(session.executor, jobs) if row.job.name == wanted)
+        row = next(row for row in dry_run(session.executor, jobs) if row.job.name == wanted)
     if shared.json:
         click.echo(json.dumps(_described(row)))
     else:

@@ -1,6 +1,6 @@
-"""Failures: how every command tells one, and the exit code it leaves with.
+"""Error reporting and exit codes shared by all commands.
 
-Needs nothing but click: `colvert sign` runs where little else is installed.
+Imports nothing but click: `colvert sign` runs where little else is installed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`colvert keys`: make, show, replace and revoke a project's keys."""
+"""`colvert keys`: create, show, rotate and revoke a project's keys."""
 
 from __future__ import annotations
 

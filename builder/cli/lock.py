@@ -1,4 +1,4 @@
-"""`colvert lock`: write down what a build takes from elsewhere."""
+"""`colvert lock`: write colvert.lock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.build.locked import NAME, write_lock
+from builder.build.lockfile import NAME, write_lock
 from builder.cli.common import Shared, opened, shared_options
 from builder.rebuild.export import make_lock
 

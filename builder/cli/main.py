@@ -1,4 +1,4 @@
-"""The umbrella command `colvert`, and `build-image` under the name that its users know."""
+"""Command groups `colvert` and `build-image`."""
 
 from __future__ import annotations
 

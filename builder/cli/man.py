@@ -1,4 +1,4 @@
-"""`colvert man DIR`: manual pages, made from the commands' own help."""
+"""`colvert man DIR`: manual pages made from the commands' help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`colvert plan`: what would be built, and why."""
+"""`colvert plan`: packages and stages that a build would run, and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builder.build.image import image_jobs
 from builder.cli.common import Shared, opened, shared_options
 from builder.packages.graph import as_dot, as_svg
 from builder.packages.plan import Plan
-from builder.pipeline.foresee import Row, Why, foresee
+from builder.pipeline.dry_run import Row, Why, dry_run
 from builder.platforms import PLATFORMS
 
 
@@ -40,7 +40,7 @@ def cli(shared: Shared, graph: Path | None) -> None:
             dot = as_dot(plan)
             graph.write_bytes(as_svg(session.sdk, dot) if graph.suffix == ".svg" else dot.encode())
             return
-        rows = foresee(session.executor, image_jobs(session, tuple(PLATFORMS.values())))
+        rows = dry_run(session.executor, image_jobs(session, tuple(PLATFORMS.values())))
     if shared.json:
         click.echo(json.dumps(_described(plan, rows)))
     else:

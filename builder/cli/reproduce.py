@@ -1,4 +1,4 @@
-"""`colvert reproduce`: build twice under other circumstances and compare everything."""
+"""`colvert reproduce`: build twice under varied conditions and compare all outputs."""
 
 from __future__ import annotations
 

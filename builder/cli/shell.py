@@ -1,4 +1,4 @@
-"""`colvert shell PACKAGE`: enter the sandbox in which a package is built."""
+"""`colvert shell PACKAGE`: enter the sandbox of a package's build."""
 
 from __future__ import annotations
 

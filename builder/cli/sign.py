@@ -1,4 +1,4 @@
-"""`colvert sign`: answer a build's request with signatures, where the keys are.
+"""`colvert sign`: sign a build's request on the machine that has the keys.
 
 Imports nothing of the builder but what reads requests: this command runs on machines that hold
 keys and little else. `python -m builder.cli.sign` is the same.

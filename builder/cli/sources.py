@@ -1,4 +1,4 @@
-"""`colvert sources`: export and check all that a release was made from."""
+"""`colvert sources`: export and verify all sources of a release."""
 
 from __future__ import annotations
 

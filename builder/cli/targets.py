@@ -1,4 +1,4 @@
-"""`colvert targets`: the platforms."""
+"""`colvert targets`: list the platforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`colvert verify`: check a release, or an image of it."""
+"""`colvert verify`: verify a release, or an image of it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Describe: SBOM, inventory, provenance, licences and the differences between releases."""
+"""Descriptions of a release: SBOM, inventory, provenance, licences, differences."""

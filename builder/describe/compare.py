@@ -1,4 +1,4 @@
-"""Release: what differs between two inventories."""
+"""Differences between two inventories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: a bill as CycloneDX 1.6 JSON.
+"""CycloneDX 1.6 JSON of a bill of materials.
 
 A package's files are components inside it. Packages that were only used to build have the scope
 `excluded`; what only building needed is a property, since `dependsOn` does not tell the kinds apart.

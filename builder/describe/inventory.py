@@ -1,4 +1,4 @@
-"""Release: the inventory, what a release holds, in one file that a comparison needs nothing beside.
+"""Inventory of a release: packages, files, units and settings in one file.
 
 It is made of the tree stage's output and goes with the release; docs/reference/inventory.md has
 its keys. Equal images have equal inventories, byte for byte.

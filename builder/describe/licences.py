@@ -1,4 +1,4 @@
-"""Release: a package's LICENSE as Portage left it, read, checked and said in SPDX's words.
+"""LICENSE of a package as Portage left it: parsed, checked, expressed in SPDX's terms.
 
 The syntax is that of PMS 8.2 after USE is resolved: names, groups in parentheses of which all
 count, and `|| ( ... )`, of which the user has the choice.

@@ -1,4 +1,4 @@
-"""Release: how a release was made, as an in-toto statement with SLSA's provenance.
+"""Provenance of a release: an in-toto statement with SLSA's predicate.
 
 docs/reference/provenance.md is the definition of this build type. No time of a clock is in it and
 no path of a machine: equal inputs give the same bytes.

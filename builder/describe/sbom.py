@@ -1,4 +1,4 @@
-"""Release: what an image is made of, in no format yet.
+"""Bill of materials of an image, independent of its format.
 
 `spdx.py` and `cyclonedx.py` write a bill down; both say the same things of the same packages.
 """

@@ -1,4 +1,4 @@
-"""Release: a bill as SPDX 2.3 JSON.
+"""SPDX 2.3 JSON of a bill of materials.
 
 The image is a package that contains the packages, those contain their files, and each was
 generated from its sources, which are packages as well, since only such have checksums.

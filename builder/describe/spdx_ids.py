@@ -1,4 +1,4 @@
-"""Release: what Gentoo's licence names are called by SPDX.
+"""SPDX identifiers of Gentoo's licence names.
 
 Only names that mean the same licence stand here; a name that covers several texts
 (`public-domain`, `as-is`) has no id and becomes a LicenseRef. `tests/unit` holds every id

@@ -1,4 +1,4 @@
-"""Toolchain: which Colvert made a release: its version, its commit, and a digest of its code."""
+"""Version, commit and code digest of the Colvert that made a release."""
 
 from __future__ import annotations
 

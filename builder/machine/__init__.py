@@ -1,1 +1,1 @@
-"""Machine: boots an image under QEMU, for `colvert run` and for the tests."""
+"""Machines under QEMU, for `colvert run` and for the tests."""

@@ -1,4 +1,4 @@
-"""Machine: which accelerator QEMU uses; KVM only after it has proved to work here.
+"""QEMU accelerator of this host: KVM where a probe has shown that it works, else TCG.
 
 /dev/kvm may exist, open, and still fail at the first instruction a firmware uses (nested and
 paravirtualised KVM do). So the firmware itself is booted once under KVM with a time limit;

@@ -1,8 +1,8 @@
-"""Machine: reads what the guest writes to its serial console, and finds what went wrong there.
+"""Serial console of a guest: its output as lines, and the problems in it.
 
 The log is raw bytes from firmware, boot loader, kernel and userspace: terminal escapes, half
 characters and all. `plain` makes lines of it; `problems` is the one place that knows what
-trouble looks like on a console, so that every boot is held to the same list.
+trouble looks like on a console, so that every boot is checked for the same list.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Machine: what a guest is told at boot, and the key with which one may enter it.
+"""Credentials given to a guest at boot, and the ssh key that logs in to it.
 
 systemd credentials travel as SMBIOS type 11 (OEM) strings: no network, no file in the image.
-An image has no password and no key of its own, so a machine started without a credential
-lets nobody in.
+An image has no password and no key of its own: a machine started without a credential has no login.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Machine: a machine's files: its disk and firmware variables, sockets, console log.
+"""Files of a machine: disk, firmware variables, sockets, console log.
 
 A machine is thrown away after use unless it has a name. Throw-away ones share their image
 (a qcow2 layer above it holds what they write), so that many run at once; a named one has a

@@ -1,4 +1,4 @@
-"""Machine: the inside of a running guest, over ssh with the checkout's key."""
+"""Commands and files of a running guest, over ssh with the checkout's key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine: boots a machine and watches it, for `colvert run`, the benchmarks and the tests.
+"""Boot of a machine under observation, for `colvert run`, the benchmarks and the tests.
 
 Nothing stays behind: QEMU dies with the process (and the thread) that called `boot`, however
 that one ends, and its files go with the machine.
@@ -22,7 +22,7 @@ from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import Guest
 from builder.machine.qemu import RUN_DIR, SSH_PORT, MachineSpec, command_line
 from builder.machine.qmp import CONNECT_SECONDS, Qmp, connect
-from builder.machine.silence import Silence
+from builder.machine.stall import Silence
 from builder.sandbox.run import Command, command, start
 
 LOGIN_SECONDS = 420.0

@@ -1,4 +1,4 @@
-"""Machine: what a virtual machine is made of, and QEMU's command line for it.
+"""Hardware of a virtual machine, and QEMU's command line for it.
 
 Pure: nothing is started or written here, so that tests compare whole command lines. All
 paths are as the sandbox shows them; `files.py` puts the files there.

@@ -1,4 +1,4 @@
-"""Machine: a small QMP client, QEMU's control channel (JSON, one message a line)."""
+"""QMP client: QEMU's control channel (JSON, one message a line)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine: what `colvert run` does with an image, from switching on to switching off."""
+"""Session of `colvert run`: an image from power-on to power-off."""
 
 from __future__ import annotations
 

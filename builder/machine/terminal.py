@@ -1,4 +1,4 @@
-"""Machine: joins the user's terminal to a guest's serial console."""
+"""Connection of the user's terminal with a guest's serial console."""
 
 from __future__ import annotations
 

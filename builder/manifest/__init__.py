@@ -1,1 +1,1 @@
-"""Manifest: the typed model of an operating system, loaded with source positions."""
+"""Typed model of an operating system, loaded with source positions."""

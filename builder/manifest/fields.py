@@ -1,4 +1,4 @@
-"""Manifest room: the kinds of values that a manifest holds, each checked and explained here.
+"""Value types of a manifest, each with its check and its explanation.
 
 A validator raises ValueError with what the value should be; the loader adds the place.
 Values that come from a file are `Text`, which knows the directory that paths start from.

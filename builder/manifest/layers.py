@@ -1,4 +1,4 @@
-"""Manifest room: the files that make up one manifest, in the order in which they apply.
+"""Files that make up one manifest, in the order in which they apply.
 
 What is included comes before what includes it; a file that is reached on two ways counts
 once, at its first place, so that it cannot undo what came after it.

@@ -1,4 +1,4 @@
-"""Manifest room: from a file to a checked model that knows where every value came from."""
+"""Manifest files loaded into a checked model that has the position of every value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifest room: YAML text as a tree in which every value knows its file, line and column.
+"""YAML as a tree in which every value has its file, line and column.
 
 PyYAML scans, parses and composes; its constructors are left out on purpose. A plain scalar
 stays the text that was written (`1.10` is no number, `no` is no boolean): only the model

@@ -1,4 +1,4 @@
-"""Manifest room: how a file changes what it includes.
+"""Merge of a manifest's file into those that it includes.
 
 Mappings merge key by key, scalars replace, lists append what is not there yet. `!replace`
 takes the place of what was inherited; `!remove` takes members out of a list (on the list

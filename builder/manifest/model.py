@@ -1,4 +1,4 @@
-"""Manifest room: the model of an operating system, frozen and typed.
+"""Model of an operating system, frozen and typed.
 
 Field descriptions are the reference: `docs/manifest.md` explains, editors show them through
 `manifests/schema.json`. Defaults here are "nothing"; what the default OS wants stands in

@@ -1,4 +1,4 @@
-"""Manifest room: collects mistakes, so that all of them are told at once.
+"""Mistakes of a manifest, collected so that all are reported at once.
 
 Also turns pydantic's findings into ours: at the place in the file, in words that say
 what the key wants, with the nearest name for one that is not known.

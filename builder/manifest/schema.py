@@ -1,4 +1,4 @@
-"""Manifest room: the JSON Schema that editors check manifests with, made from the model."""
+"""JSON Schema of manifests for editors, made from the model."""
 
 from __future__ import annotations
 

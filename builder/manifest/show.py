@@ -1,4 +1,4 @@
-"""Manifest room: the merged manifest, with the file and line that each value came from."""
+"""Merged manifest, with the file and line of each value."""
 
 from __future__ import annotations
 

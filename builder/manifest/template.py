@@ -1,4 +1,4 @@
-"""Manifest room: Jinja2 expressions in values, and no more of Jinja2 than that.
+"""Jinja2 expressions in values; statements, calls and loops are off.
 
 Only a value that contains `{{` is a template. Statements, calls and repetition are off:
 a manifest has no need of them, and without them no expression can run long or grow large.

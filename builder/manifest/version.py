@@ -1,4 +1,4 @@
-"""Manifest room: the version, commit and clock of a build, from git.
+"""Version, commit and clock of a build, read from git.
 
 A commit with a tag `vX.Y.Z` has the version X.Y.Z; any other has its time in UTC, date and
 clock (`261122.235950`), so that machines know newer from older; and a work tree with changes

@@ -1,1 +1,1 @@
-"""Packages: from a plan to binary packages."""
+"""Packages from the plan to binary packages."""

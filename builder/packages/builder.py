@@ -1,4 +1,4 @@
-"""Builder: the packages of a plan as jobs of the scheduler."""
+"""Packages of a plan as jobs of the scheduler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bump: a source that no mirror has any more, replaced by the newest patch release.
+"""Replacement of a source that no mirror has any more by the newest patch release.
 
 Debian's pool drops a point release when the next one is in. The SDK's own apt fetches the signed
 index of sources and checks its signature; it names the files that are there now, with their

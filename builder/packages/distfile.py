@@ -1,4 +1,4 @@
-"""Distfile: a source of a package, known by its digests."""
+"""Source of a package (distfile), identified by its digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetch: sources from the first place that has them, checked before anything reads them.
+"""Download of sources from mirrors and SRC_URI, verified before anything reads them.
 
 Each distfile is looked for in the given mirrors (folders, or addresses laid out as
 GENTOO_MIRRORS), then at its SRC_URI in order; `mirror://debian/` is the SDK's own Debian

@@ -1,4 +1,4 @@
-"""Graph: a plan drawn as DOT, and as SVG by the SDK's graphviz."""
+"""Graph of a plan as DOT, and as SVG by the SDK's graphviz."""
 
 from __future__ import annotations
 

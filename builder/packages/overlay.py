@@ -1,4 +1,4 @@
-"""Overlay: an ebuild repository of the manifest, and the copy of it that the store has."""
+"""Ebuild repositories (overlays) of the manifest, and their copies in the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Package: one node of a plan, compiled by Portage in a sandbox of its own.
+"""Stage `package`: one package of a plan, compiled by Portage in a sandbox of its own.
 
 The sandbox holds the SDK, the recipe (the files of the overlays that reach this package), its sources, and a
 sysroot: copies of the declared build dependencies and what those need at run time. Nothing else is in

@@ -1,4 +1,4 @@
-"""Plan: manifest -> the resolved, ordered set of packages."""
+"""Stage `plan`: the resolved packages of a manifest with USE, edges and sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipe: the files of the overlays that reach one package, taken out of the overlays' copies."""
+"""Recipe of a package: the files of the overlays that its build can read."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pipeline: stages, keys, the store and progress; knows nothing of operating systems."""
+"""Stages, keys, store, scheduler and events; knows nothing of operating systems."""

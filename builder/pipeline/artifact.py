@@ -1,4 +1,4 @@
-"""Artifact: one directory of the store, named by its digest and its kind; a part is a name at its top."""
+"""Artifacts: directories of the store, named by digest and kind; parts are the names at their top."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkout: a copy of an artifact, or of a part of one, with the modes that its index names."""
+"""Copies of artifacts or parts outside the store, with the modes of their index."""
 
 from __future__ import annotations
 

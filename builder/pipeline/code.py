@@ -1,4 +1,4 @@
-"""Code digests: what a module can run, as one digest: its import closure within the project.
+"""Digest of a module's code: its import closure within the project, without comments.
 
 A module counts as its syntax tree without comments, docstrings and layout, so that only an edit of what it
 does changes a key. Beside it count the data files that it names in a module-level `DATA`, and the versions

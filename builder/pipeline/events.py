@@ -1,4 +1,4 @@
-"""Events: what a build tells while it runs; the schema of `--json`.
+"""Events of a running build; the schema of `--json`.
 
 One event is one JSON object on one line. `time` is seconds since the epoch with
 milliseconds; every other field is described where it stands.

@@ -1,4 +1,4 @@
-"""Executor: runs one stage, or takes its artifact from the store where the key is there."""
+"""Execution of one stage, or its artifact from the store where the key is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Index: every path of a directory with its type, mode, content digest and link target.
+"""Index of a directory: every path with its type, mode, content digest and link target.
 
 An artifact is named by the SHA-256 of its index. A line of it is `TYPE MODE VALUE` NUL `NAME` NUL, sorted
 as `walk` gives the names: VALUE is a file's content digest, a link's target, or empty for a directory.

@@ -1,7 +1,7 @@
-"""Ingest: inputs of the user's are copied into the store before a stage reads them.
+"""Copies of the user's inputs in the store, made before a stage reads them.
 
-What is hashed is the copy, and what a stage sees is the copy: a file edited while a build runs belongs to
-the next build. Modes count as git sees them.
+The copy is hashed, and a stage sees the copy: a file edited while a build runs belongs to the next build.
+Modes count as git sees them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writing below one directory without following symbolic links out of it.
+"""File operations below one directory that follow no symbolic link out of it.
 
 A tree that packages decide may hold any link: `usr/share/x -> /var/x` would lead a plain
 `open(tree / "usr/share/x/file", "w")` to the builder's own disk. `Inside` holds the directory by

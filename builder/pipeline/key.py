@@ -1,4 +1,4 @@
-"""Keys: digests of values, files and trees; the names under which the store keeps things.
+"""Digests of values, files and trees, by which the store names things.
 
 All digests are SHA-256 in lower-case hexadecimal. A value's digest is that of its canonical
 JSON (sorted keys, no white space, UTF-8).

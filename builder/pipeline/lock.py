@@ -1,4 +1,4 @@
-"""Locks: advisory file locks that vanish with the process that held them (flock(2))."""
+"""Advisory file locks that end with the process that holds them (flock(2))."""
 
 from __future__ import annotations
 

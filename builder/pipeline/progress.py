@@ -1,4 +1,4 @@
-"""Progress: shows a build's events on a terminal, as plain lines, or as JSON lines."""
+"""Progress of a build on a terminal, as plain lines, or as JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scheduler: one graph of jobs, run in order on one pool until all are done or one fails."""
+"""Scheduler of one graph of jobs on one pool, until all are done or one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage: a value whose fields are all its inputs, and a function from them to one artifact.
+"""Stages: values whose fields are all their inputs, and functions from them to one artifact.
 
 The key of a stage is the SHA-256 of its class, its fields, the code that its class can reach
 (`pipeline/code.py`) and the SDK. `run` sees the fields and a `Work`, and nothing else of the build.

@@ -1,4 +1,4 @@
-"""Store: the artifacts of all stages, and which stage's key gave which.
+"""Store of artifacts by digest, and of the records that map stage keys to them.
 
     format                            the layout's version; another one is left alone
     records/KEY[:2]/KEY.json          a stage that ran: its inputs and the digest of its artifact

@@ -1,4 +1,4 @@
-"""Trace: a build's events as a Chrome trace, for chrome://tracing or Perfetto.
+"""Chrome trace of a build's events, for chrome://tracing or Perfetto.
 
 Format: "Trace Event Format", complete events (`"ph": "X"`), times in microseconds.
 """

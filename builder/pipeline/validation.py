@@ -1,4 +1,4 @@
-"""Pipeline: what is wrong with a file of ours that its model does not take."""
+"""First error of a pydantic model as `location: message`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: where a disk runs; one module and one template folder each.
+"""Platforms where a disk runs; one module and one template folder each.
 
 A platform is a module of this package with a `PLATFORM` in it, and a folder of the same name
 below `templates/`. It differs from the others in file format, metadata and the content of the

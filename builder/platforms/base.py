@@ -1,4 +1,4 @@
-"""Platforms: the shape that all of them have."""
+"""Base types of platforms: `Platform`, the `Job` that makes its files, the `Context` of templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: Brightbox: qcow2, and the request that registers it."""
+"""Brightbox: qcow2, and the request that registers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: Amazon EC2: a VMDK to import as snapshot, a raw disk, and the requests for both steps."""
+"""Amazon EC2: a VMDK to import as a snapshot, a raw disk, and the requests for both steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: Eucalyptus: a raw disk to bundle, and the request that registers the bundle."""
+"""Eucalyptus: a raw disk to bundle, and the request that registers the bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: Google Compute Engine: an archive of `disk.raw`, and the request that makes an image of it."""
+"""Google Compute Engine: an archive of `disk.raw`, and the request that makes an image of it."""
 
 from __future__ import annotations
 

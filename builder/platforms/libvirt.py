@@ -1,4 +1,4 @@
-"""Platforms: libvirt: qcow2, and a domain that runs it."""
+"""libvirt: qcow2, and a domain that runs it."""
 
 from __future__ import annotations
 

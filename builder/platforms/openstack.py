@@ -1,4 +1,4 @@
-"""Platforms: OpenStack: qcow2, and the properties with which Glance takes it."""
+"""OpenStack: qcow2, and its properties for Glance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: QEMU on any Linux machine; a start script that needs nothing of Colvert."""
+"""QEMU on any Linux machine: qcow2, firmware, and a start script that does without Colvert."""
 
 from __future__ import annotations
 

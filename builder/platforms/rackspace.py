@@ -1,4 +1,4 @@
-"""Platforms: Rackspace Cloud Servers: VHD, and the task that imports it."""
+"""Rackspace Cloud Servers: VHD, and the task that imports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platforms: Vagrant: a box for each of three providers, and a catalogue of them.
+"""Vagrant: a box for each of three providers, and their catalogue.
 
 The key that every Vagrant knows, and so everybody else, is in this platform's OEM partition
 and in no other.

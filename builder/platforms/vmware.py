@@ -1,4 +1,4 @@
-"""Platforms: VMware: an OVA for vSphere, a .vmx with its disk for Workstation and Fusion."""
+"""VMware: an OVA for vSphere, a .vmx with its disk for Workstation and Fusion."""
 
 from __future__ import annotations
 

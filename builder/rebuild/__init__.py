@@ -1,1 +1,1 @@
-"""Rebuild: locks, exports of sources, and second builds that must give the same bytes."""
+"""Exports of sources, and second builds that must give the same bytes."""

@@ -1,4 +1,4 @@
-"""Diffoscope: runs it in a Debian root of its own, made when something has to be explained."""
+"""diffoscope, run in a Debian root of its own that is made when it is first needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export: all that a release was made from, in one directory or tar, to be built again without network."""
+"""Export of all sources of a release, as a directory or tar, for builds without network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder.build.locked import REQUIREMENTS, Lock, lock_overlays, lock_python, lock_sdk, lock_sources
-from builder.build.locked import write_lock as write_file
+from builder.build.lockfile import REQUIREMENTS, Lock, lock_overlays, lock_python, lock_sdk, lock_sources
+from builder.build.lockfile import write_lock as write_file
 from builder.build.session import Session
 from builder.build.sources import INDEX, Index, survey
 from builder.errors import Code, ColvertError

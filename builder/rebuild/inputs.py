@@ -1,7 +1,7 @@
-"""Inputs: a copy of what a build reads of the checkout, which gives the same keys elsewhere.
+"""Copy of the checkout's inputs that gives the same keys elsewhere.
 
 Includes are merged, expressions filled in, version and clock fixed, overlays from git laid out: the
-copy needs no git and no place.
+copy requires neither git nor a certain path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from builder.build.locked import PROJECT
+from builder.build.lockfile import PROJECT
 from builder.build.session import Session
 from builder.manifest.fields import SourcePath
 from builder.manifest.template import is_template

@@ -1,4 +1,4 @@
-"""Compare: the outputs of two builds side by side, and what differs in each that is not the same."""
+"""Comparison of two builds' outputs, and the differences within each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reproduce: everything built a second time under other circumstances, and compared.
+"""Reproduction of a build under varied conditions, and its comparison with the first.
 
-The first build is the user's own: what its store has is taken, each entry held against its digest.
+The first build is the user's own: what its store has is taken, each entry compared with its digest.
 The second runs in another process and place, from a copy of all inputs, with an empty store.
 """
 

@@ -1,7 +1,7 @@
-"""Again: the second build of `colvert reproduce`, a process of its own under other circumstances.
+"""Second build of `colvert reproduce`: a process of its own under varied conditions.
 
-Started as a program with a `Task` on its input; it tells the build's events, one JSON object a
-line, and at last what came out.
+Started as a program with a `Task` on its input; it prints the build's events, one JSON
+object a line, and its result at the end.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Sandbox: the one way to run a program, and the SDK it runs in."""
+"""Programs in a closed environment, and the SDK in which they run."""

@@ -1,4 +1,4 @@
-"""Debian roots: a directory with the Debian packages of a list, made by mmdebstrap.
+"""Debian roots: directories with the Debian packages of a list, made by mmdebstrap.
 
 Nothing is installed on the host. The SDK is such a root, and so are those in which diffoscope
 and the tests' own programs run.

@@ -1,4 +1,4 @@
-"""Doctor: what a machine needs to build, checked one by one, each with its remedy."""
+"""Requirements of a building machine, checked one by one, each with its remedy."""
 
 from __future__ import annotations
 

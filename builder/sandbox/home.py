@@ -1,4 +1,4 @@
-"""Home: where Colvert keeps what outlives a build, and the machine-wide compile slots."""
+"""Home directory (COLVERT_HOME) of SDK, store and sources, and the machine-wide compile slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files from the Python package index that go into a root: named by a lock, checked against its hashes."""
+"""Files of the Python package index that go into a root: named by a lock, verified by its hashes."""
 
 from __future__ import annotations
 

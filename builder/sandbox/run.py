@@ -1,4 +1,4 @@
-"""Sandbox: the one way to run a program.
+"""Programs run in a closed environment, under bubblewrap where a sandbox is given.
 
 Every program that Colvert starts goes through `run`: with a closed environment, no
 terminal input, and a failure that prints as a command line which can be pasted and run

@@ -1,4 +1,4 @@
-"""SDK: the pinned Debian root in which everything is compiled and assembled.
+"""The SDK: the pinned Debian root in which everything is compiled and assembled.
 
 Made once from `recipe/`, read-only afterwards, replaced by making another beside it. Its
 identity (every Debian package's version and the recipe itself) is part of every key.

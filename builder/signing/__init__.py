@@ -1,1 +1,1 @@
-"""Signing: requests, phases, keys, policy, trust and signers of a release."""
+"""Signatures of a release: requests, phases, keys, policy, trust and signers."""

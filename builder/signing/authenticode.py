@@ -1,4 +1,4 @@
-"""Release: Authenticode, the signature of EFI programs (PE/COFF): digest, signature, and where it goes.
+"""Authenticode signatures of EFI programs (PE/COFF): digest, structure and position.
 
 Offsets are those of Microsoft's "PE Format", structures those of its "Windows Authenticode
 Portable Executable Signature Format"; the UEFI specification 2.10, section 32.2, builds on both.

@@ -1,4 +1,4 @@
-"""Boot signatures: what the signing step gives back for the programs that boot and the root hash."""
+"""Signatures of the boot files and the root hash, as a stage takes them."""
 
 from __future__ import annotations
 

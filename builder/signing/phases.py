@@ -1,4 +1,4 @@
-"""Release: what a release waits for: first the boot's signatures, then those of its indexes.
+"""Phases of signing a release: first its boot files, then its indexes.
 
 The indexes name the final files, so they can be signed only when those are there.
 """

@@ -1,6 +1,6 @@
-"""What the owner of a key is willing to sign, as a YAML file beside the keys.
+"""Policy of a signer: what the owner of a key is willing to sign, as a YAML file beside the keys.
 
-Format: docs/howto/sign-a-release.md. Mistakes in it are told at their line.
+Format: docs/howto/sign-a-release.md. Mistakes in it are reported at their line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Release: a project's keys, a directory that `colvert keys create` makes.
+"""Keys of a project, in the directory that `colvert keys create` makes.
 
 docs/howto/keys.md says what each key is for, and how one is replaced or revoked.
 """

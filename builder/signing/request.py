@@ -1,4 +1,4 @@
-"""Release: the request of a build that waits for keys, and the signatures that answer it.
+"""Signing request of a build, and the signatures that answer it.
 
 Formats: docs/reference/release-index.md. Nothing here touches more than bytes: the machine
 that holds the keys reads and writes these files and needs nothing else of Colvert.

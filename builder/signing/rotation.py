@@ -1,4 +1,4 @@
-"""Release: how a project's key is replaced, and what it or a program has done is refused.
+"""Rotation of a project's keys, and revocation of keys and programs.
 
 docs/howto/keys.md says in which order machines have to learn of it.
 """

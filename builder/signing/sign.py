@@ -1,4 +1,4 @@
-"""Release: what the machine with the keys does: read a request, show it, sign what fits."""
+"""Signer's side of a request: read, shown, checked against the policy, signed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: the trust root, the public halves of a project's keys, and who of them signed.
+"""Trust root: the public keys of a project, and the verification of signatures by them.
 
 A key NAME is the file NAME.crt (X.509: it signs programs and root hashes) or NAME.pem (a bare
 public key: it signs indexes). One that it replaced, or will be replaced by, is NAME-ID, where ID is

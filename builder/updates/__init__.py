@@ -1,1 +1,1 @@
-"""Updates: what a release publishes: the index, deltas, and the formats that clients read."""
+"""Published files of a release: its indexes, deltas, and the formats that clients read."""

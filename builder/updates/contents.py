@@ -1,4 +1,4 @@
-"""Release: the release index, every file of one version, as docs/reference/release-index.md says."""
+"""Release index: every file of one version (docs/reference/release-index.md)."""
 
 from __future__ import annotations
 

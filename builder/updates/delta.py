@@ -1,4 +1,4 @@
-"""Release: the earlier releases from which deltas start, found and checked before anything is built."""
+"""Earlier releases from which deltas start, found and verified before anything is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: the signed envelope, DSSE 1.0.2 (github.com/secure-systems-lab/dsse)."""
+"""Signed envelopes: DSSE 1.0.2 (github.com/secure-systems-lab/dsse)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: the index of one version's update files, as docs/reference/update-index.md says."""
+"""Update index: the update files of one version (docs/reference/update-index.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Release: the keys that sign releases, and the ring of those that machines believe.
+"""Keys that sign releases, and the trusted keys of machines.
 
-A development key is made for each checkout at first use. It is good for trying things out: who
-has the checkout can sign whatever an image of that checkout will take.
+A development key is made for each checkout at first use. It is good for trying things out:
+whoever has the checkout can sign all that an image of that checkout accepts.
 """
 
 from __future__ import annotations

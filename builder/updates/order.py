@@ -1,4 +1,4 @@
-"""Release: which of two versions is newer, as the UAPI group's Version Format Specification says.
+"""Order of versions (UAPI group's Version Format Specification).
 
 Only for versions that `builder.manifest.version.check` passes: digits, letters, single dots.
 """

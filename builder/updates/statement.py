@@ -1,7 +1,7 @@
-"""Release: a provenance statement as signer and verifier read it: whose it is, and of which files.
+"""Provenance statements as signer and verifier read them: builder, subjects, files.
 
-docs/reference/provenance.md is the definition. What is not looked at here is not refused: it is
-in-toto's to say more.
+docs/reference/provenance.md is the definition. Fields that are not read here are allowed:
+in-toto has more of them.
 """
 
 from __future__ import annotations

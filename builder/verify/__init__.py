@@ -1,1 +1,1 @@
-"""Verify: a release or an image compared with its signed index; needs no build."""
+"""Releases and images compared with their signed index; needs no build."""

@@ -1,4 +1,4 @@
-"""Release: whether a disk image, in whatever format, is the one of a release."""
+"""Disk image, in whatever format, compared with its release."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from builder.updates import contents
 from builder.updates.contents import BOOT, Contents
 from builder.updates.dsse import parse
 from builder.updates.index import MAX_SIZE, Index, Part, parse_index
-from builder.verify.bootpart import BootPart
+from builder.verify.esp import BootPart
 from builder.verify.imagefile import BLOCK, unpack
 from builder.verify.release import Report, Verifier, read_regular
 

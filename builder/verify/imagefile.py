@@ -1,4 +1,4 @@
-"""Release: the disk inside an image file, which may be an archive, compressed, or hostile."""
+"""Disk inside an image file, which may be an archive, compressed, or hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Release: everything that can be checked of a release with the trust root and nothing else."""
+"""Release checked against the trust root, all of it that needs no build."""
 
 from __future__ import annotations
 

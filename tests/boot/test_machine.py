@@ -19,7 +19,7 @@ from builder.machine.accel import Accel, choose, probe
 from builder.machine.files import Host, machine
 from builder.machine.probe import Running, boot
 from builder.machine.qemu import RUN_DIR, Bus, Forward, MachineSpec
-from builder.machine.silence import Silence
+from builder.machine.stall import Silence
 from builder.machine.warm import save
 from tests.build.places import workplace
 

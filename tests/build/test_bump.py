@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.build.locked import write_lock
+from builder.build.lockfile import write_lock
 from builder.build.provenance import provenance
 from builder.build.session import Request, Session, open_session
 from builder.errors import Code, ColvertError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Code, ColvertError, Exit
-from builder.pipeline.foresee import Change, Row, Why, compare, foresee
+from builder.pipeline.dry_run import Change, Row, Why, compare, dry_run
 from builder.pipeline.key import digest_file
 from builder.pipeline.store import Store
 from builder.sandbox.home import set_slots
@@ -212,7 +212,7 @@ def test_unknown_atoms_and_flags_are_explained(workshop: Workshop) -> None:
 
 def _foreseen(workshop: Workshop, atom: str) -> dict[str, Row]:
     executor = workshop.executor()
-    return {row.job.name: row for row in foresee(executor, workshop.builder(executor, atom).jobs())}
+    return {row.job.name: row for row in dry_run(executor, workshop.builder(executor, atom).jobs())}
 
 
 def test_plan_and_explain_tell_why(workshop: Workshop) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from builder.build.locked import PROJECT, read_lock
+from builder.build.lockfile import PROJECT, read_lock
 from builder.build.session import Session
 from builder.build.sources import open_sources
 from builder.pipeline.key import digest_content, digest_file, walk

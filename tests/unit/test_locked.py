@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.build.locked import (
+from builder.build.lockfile import (
     Lock,
     LockedOverlay,
     LockedPython,

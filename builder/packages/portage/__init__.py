@@ -1,1 +1,1 @@
-"""Portage, inside the SDK: its configuration, the resolver script and the build script."""
+"""Portage in the SDK: configuration, resolver script, build script."""

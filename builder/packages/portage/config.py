@@ -1,4 +1,4 @@
-"""Portage's configuration, and the binds that every plan and every package build share."""
+"""Portage's configuration, and the bind mounts that plans and package builds share."""
 
 from __future__ import annotations
 

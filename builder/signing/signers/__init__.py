@@ -1,4 +1,4 @@
-"""Signers: where private keys are: a file, a token (PKCS#11), a cloud's key service.
+"""Places of private keys: a file, a token (PKCS#11), a cloud's key service.
 
 A signer takes a message and gives back a signature of a kind that machines know: RSA with
 PKCS#1 v1.5 and SHA-256, ECDSA on P-256 with SHA-256, or Ed25519. Each module is imported when a

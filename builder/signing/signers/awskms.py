@@ -1,4 +1,4 @@
-"""Signers: a key of AWS KMS, named `awskms:KEY-ID` (an id, an ARN, or alias/NAME).
+"""Keys in AWS KMS, named `awskms:KEY-ID` (an id, an ARN, or alias/NAME).
 
 Region, credentials and endpoint are where every client of AWS looks for them.
 """

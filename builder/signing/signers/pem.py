@@ -1,4 +1,4 @@
-"""Signers: a private key in a PEM file."""
+"""Private keys in PEM files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signers: a key in a token that speaks PKCS#11, named by a URI (RFC 7512)."""
+"""Keys in a PKCS#11 token, named by a URI (RFC 7512)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foresee: what a build would do with each job and why, from the store's records of earlier builds."""
+"""Dry run of a graph: which jobs a build would run, and which input of each changed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Change:
     after: str
 
 
-def foresee(executor: Executor, jobs: Iterable[Job]) -> list[Row]:
+def dry_run(executor: Executor, jobs: Iterable[Job]) -> list[Row]:
     """What a build would do with each job, in the order in which it would."""
     named = {job.name: job for job in jobs}
     before = _last_records(executor, named.values())

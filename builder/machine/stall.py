@@ -1,4 +1,4 @@
-"""Machine: gets a guest going again that emulation has left waiting, and tells where it stood.
+"""Guests stalled under emulation: detected, reported and resumed.
 
 QEMU 10.0 without KVM once left a kernel waiting for its first read of the disk, silent for the 14
 minutes that the test waited; why is not known. Stopping all processors makes QEMU finish every

@@ -1,4 +1,4 @@
-"""Release: the ESP of a disk image, file by file: what is not the release's could be started."""
+"""ESP of a disk image compared with its release, file by file."""
 
 from __future__ import annotations
 

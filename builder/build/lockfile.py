@@ -1,4 +1,4 @@
-"""Locked: what a build is made of, as colvert.lock writes it down, and what differs from that.
+"""colvert.lock: versions and digests of what a build takes from elsewhere, written and compared.
 
 The manifest and the code are pinned by the commit; a lock pins what comes from elsewhere: the
 SDK's Debian packages, the sources, the overlays and the Python packages.
