@@ -41,8 +41,9 @@ class Board:
     """QEMU's machine, and the UEFI firmware for it (absolute paths in the SDK)."""
 
     program: str
-    # Debian's package of the program
+    # Debian's packages of the program and of the firmware
     package: str
+    firmware_package: str
     machine: str
     # system management mode, which keeps the firmware's variables from the kernel
     smm: bool
@@ -113,6 +114,7 @@ X86_64 = Architecture(
     board=Board(
         program="qemu-system-x86_64",
         package="qemu-system-x86",
+        firmware_package="ovmf",
         machine="q35",
         smm=True,
         code="/usr/share/OVMF/OVMF_CODE_4M.fd",
