@@ -14,10 +14,10 @@ import yaml
 
 from builder.build.image import Image, make_image
 from builder.build.session import Request, Session, open_session
-from builder.build.uki import uki_name
 from builder.build.usr import USR, VERITY
 from builder.pipeline.events import Events
 from builder.platforms import Platform
+from builder.updates.contents import uki_name
 from builder.updates.delta import Earlier
 
 ROOT = Path(__file__).parent.parent

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
+from builder.arch import DEFAULT
 from builder.formats.gpt import MIB, Contents, Sizes
 from builder.machine.files import Host
 from builder.machine.qemu import Firmware
@@ -23,12 +24,11 @@ from builder.signing.project_keys import ProjectKeys
 from builder.tools.esp import BootFiles, make_fat
 from builder.tools.oem import make_oem
 from builder.tools.sfdisk import make_disk
-from builder.tools.uki import LOADER, STUB
 from builder.tools.workspace import bench
 from tests.slots import EPOCH, ESP_SIZE, Release
 
 SECURE_CODE = Firmware.secure(Path()).code
-ADDON_STUB = "/usr/lib/systemd/boot/efi/addonx64.efi.stub"
+ADDON_STUB = f"/usr/lib/systemd/boot/efi/addon{DEFAULT.efi}.efi.stub"
 SBSIGN = "/usr/lib/systemd/systemd-sbsign"
 
 
@@ -76,11 +76,6 @@ def firmware(host: Host, keys: ProjectKeys, out: Path) -> Firmware:
     return Firmware.secure(enroll(host.sdk, open_home().cache, keys.variables(), out))
 
 
-def loader_of(release: Release) -> Path:
-    """The release's own boot loader, unsigned."""
-    return release.uki.stub.parents[len(Path(STUB).parts) - 1].parent / "tree" / LOADER
-
-
 @dataclass(frozen=True)
 class SignedDisk:
     """A disk with slot A filled and an ESP of these files."""
@@ -96,7 +91,7 @@ class SignedDisk:
     def make(self, out: Path, sdk_root: Path) -> Path:
         release, work = self.release, out.parent
         first, *_ = self.ukis.values()
-        files = dict(BootFiles(self.loader, first, "first.efi", keys=self.keys).files(work))
+        files = dict(BootFiles(DEFAULT, self.loader, first, "first.efi", keys=self.keys).files(work))
         del files["EFI/Linux/first.efi"]
         files |= {f"EFI/Linux/{name}": uki for name, uki in self.ukis.items()}
         files |= self.others
@@ -106,8 +101,9 @@ class SignedDisk:
         )  # fmt: skip
         oem = make_oem(None, work / "oem.raw", sdk_root=sdk_root, size=256 * MIB, epoch=EPOCH, identity="s")
         contents = Contents(
-            id=release.id, version=release.version, esp=esp, usr=release.usr, verity=release.verity,
-            usr_uuid=release.half(0), verity_uuid=release.half(1), oem=oem, sizes=Sizes(esp=ESP_SIZE),
+            architecture=DEFAULT, id=release.id, version=release.version, esp=esp, usr=release.usr,
+            verity=release.verity, usr_uuid=release.half(0), verity_uuid=release.half(1), oem=oem,
+            sizes=Sizes(esp=ESP_SIZE),
         )  # fmt: skip
         return make_disk(contents, out, sdk_root=sdk_root)
 

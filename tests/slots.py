@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
+from builder.arch import DEFAULT
 from builder.build.initrd import INITRD
 from builder.build.tree import REPORT, SIDE, TREE
 from builder.build.usr import USR, VERITY
@@ -22,7 +23,7 @@ from builder.formats.sparse import copy_into
 from builder.tools.erofs import make_erofs
 from builder.tools.esp import BootFiles, make_fat
 from builder.tools.oem import make_oem
-from builder.tools.uki import LOADER, STUB, UkiParts, make_uki
+from builder.tools.uki import EFI, UkiParts, make_uki
 from builder.tools.verity import make_verity
 from builder.tools.workspace import bench
 from tests.releases import Made
@@ -51,12 +52,13 @@ class Release:
         loaded, tree = made.session.loaded, made.path("tree")
         kernel = json.loads((tree / REPORT).read_text())["kernel"]
         parts = UkiParts(
+            architecture=DEFAULT,
             kernel=tree / SIDE / "usr/lib/modules" / kernel / "vmlinuz",
             initrd=made.path("initrd", INITRD),
             cmdline="",
             os_release=tree / TREE / "usr/lib/os-release",
             uname=kernel,
-            stub=tree / SIDE / STUB,
+            stub=tree / SIDE / EFI / DEFAULT.stub,
         )
         return cls(
             id=loaded.manifest.id,
@@ -94,6 +96,11 @@ class Release:
         return int(found[1])
 
 
+def loader_of(release: Release) -> Path:
+    """The release's own boot loader, unsigned."""
+    return release.uki.os_release.parents[2] / EFI / DEFAULT.loader
+
+
 @dataclass(frozen=True)
 class Disk:
     """A disk to make: both releases, the files of the ESP, bytes of slot B's usr image to damage."""
@@ -127,12 +134,12 @@ class Disk:
             return table.take("disk", out)
 
     def _esp(self, work: Path, sdk_root: Path) -> Path:
-        loader = self.hot.uki.stub.parents[len(Path(STUB).parts) - 1].parent / "tree" / LOADER
+        loader = loader_of(self.hot)
         # the entry of slot A under its blessed name, and whatever else a test wants there
         name = f"{self.hot.id}_{self.hot.version}.efi"
         path = f"EFI/Linux/{name}"
         anything = next(iter(self.esp.values()))
-        files = dict(BootFiles(loader, self.esp.get(path, anything), name).files(work))
+        files = dict(BootFiles(DEFAULT, loader, self.esp.get(path, anything), name).files(work))
         del files[path]
         files.update(self.esp)
         esp = make_fat(
@@ -149,7 +156,7 @@ class Disk:
             None, work / "oem.raw", sdk_root=sdk_root, size=MIB * 256, epoch=EPOCH, identity="slots"
         )
         contents = Contents(
-            id=hot.id, version=hot.version, esp=esp, usr=hot.usr, verity=hot.verity,
+            architecture=DEFAULT, id=hot.id, version=hot.version, esp=esp, usr=hot.usr, verity=hot.verity,
             usr_uuid=hot.half(0), verity_uuid=hot.half(1), oem=oem,
         )  # fmt: skip
         partitions = list(layout(contents))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from builder.arch import ARCHITECTURES
 from builder.build.image import Image, deliver_image, make_image, make_release
 from builder.build.session import Request, Session, mending, open_session
 from builder.build.tree import TREE
@@ -18,7 +19,7 @@ from builder.signing import authenticode
 from builder.signing.attach import LOCK, Attaching, BootSigned, Done, Missing
 from builder.signing.phases import Build, go_on, read_build
 from builder.signing.trust import Trust
-from builder.tools.uki import LOADER
+from builder.tools.uki import EFI
 from builder.updates.keys import DEVELOPMENT, development_key
 
 
@@ -65,7 +66,8 @@ def _check_same(image: Image, session: Session, build: Build, signed: BootSigned
     """The checkout still makes what was signed."""
     store = session.store
     tree = store.path(image.tree.artifact) / TREE
-    files = {"uki": store.path(image.uki.artifact) / UKI, "loader": tree / LOADER}
+    loader = ARCHITECTURES[session.loaded.manifest.architecture].loader
+    files = {"uki": store.path(image.uki.artifact) / UKI, "loader": tree / EFI / loader}
     made = {
         name: authenticode.digest(authenticode.parse_pe(path.read_bytes())) for name, path in files.items()
     }

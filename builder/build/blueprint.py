@@ -184,6 +184,7 @@ class Blueprint:
 
     def uki(self, done: Entries) -> Uki:
         return Uki(
+            architecture=self.manifest.architecture,
             tree=done["tree"].artifact,
             initrd=done["initrd"].part(INITRD),
             root_hash=self.root_hash(done),
@@ -194,6 +195,7 @@ class Blueprint:
 
     def boot(self, done: Entries) -> Boot:
         return Boot(
+            architecture=self.manifest.architecture,
             tree=done["tree"].part(TREE),
             uki=done["uki"].part(UKI),
             root_hash=self.root_hash(done),
@@ -205,6 +207,7 @@ class Blueprint:
     def disk(self, done: Entries) -> Disk:
         disk = self.manifest.disk
         return Disk(
+            architecture=self.manifest.architecture,
             usr=done["usr"].artifact,
             boot=done["boot"].artifact,
             root_hash=self.root_hash(done),
@@ -228,6 +231,7 @@ class Blueprint:
     def platform_image(self, platform: Platform, done: Entries) -> PlatformImage:
         settings = self.manifest.platforms.get(platform.name)
         return PlatformImage(
+            architecture=self.manifest.architecture,
             platform=platform.name,
             disk=done["disk"].part(DISK),
             packed=done["packed"].artifact if platform.packs else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
-from builder.build.uki import uki_name
+from builder.arch import ARCHITECTURES
 from builder.build.usr import USR, VERITY
 from builder.formats.gpt import Contents, Sizes
 from builder.pipeline.artifact import Artifact, Part
@@ -16,7 +16,7 @@ from builder.tools.esp import BootFiles, make_esp
 from builder.tools.oem import make_oem
 from builder.tools.pack import pack
 from builder.tools.sfdisk import make_disk
-from builder.updates.contents import LOADER, VERITY_SIGNATURE
+from builder.updates.contents import VERITY_SIGNATURE, uki_name
 
 DISK = "disk.raw"
 # A new entry's tries before the other slot is taken (systemd-boot, "Boot Counting").
@@ -29,6 +29,7 @@ class Disk(Stage):
 
     name: ClassVar[str] = "disk"
 
+    architecture: str
     usr: Artifact
     boot: Artifact
     root_hash: str
@@ -64,6 +65,7 @@ class Disk(Stage):
         work.phase("GPT")
         usr, signature = work.path(self.usr), work.path(self.boot) / VERITY_SIGNATURE
         contents = Contents(
+            architecture=ARCHITECTURES[self.architecture],
             id=self.id,
             version=self.version,
             esp=esp,
@@ -78,10 +80,11 @@ class Disk(Stage):
         make_disk(contents, work.out / DISK, sdk_root=work.sdk.root, size=self.size)
 
     def _make_esp(self, work: Work) -> Path:
-        boot = work.path(self.boot)
+        boot, architecture = work.path(self.boot), ARCHITECTURES[self.architecture]
         keys = {} if self.enrolled is None else {p.name: p for p in work.path(self.enrolled).iterdir()}
         files = BootFiles(
-            boot / LOADER,
+            architecture,
+            boot / architecture.loader,
             boot / uki_name(self.id, self.version),
             f"{self.id}_{self.version}+{TRIES}.efi",
             keys=dict(sorted(keys.items())),

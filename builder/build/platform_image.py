@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from builder.arch import ARCHITECTURES
 from builder.formats.content import Packed
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.stage import Stage, Work
@@ -18,6 +19,7 @@ class PlatformImage(Stage):
 
     name: ClassVar[str] = "image"
 
+    architecture: str
     platform: str
     disk: Part
     packed: Artifact | None
@@ -37,6 +39,7 @@ class PlatformImage(Stage):
 
     def run(self, work: Work) -> None:
         context = Context(
+            architecture=ARCHITECTURES[self.architecture],
             id=self.id,
             name=self.title,
             version=self.version,

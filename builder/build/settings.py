@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
+from builder.arch import ARCHITECTURES
 from builder.assembly.rules import WRITTEN, WRITTEN_BELOW, tree_path
 from builder.audit.policy import load_policy
 from builder.errors import Code, ColvertError, Location
@@ -26,7 +27,6 @@ from builder.packages.repository import (
 )
 from builder.pipeline.reading import read_regular
 from builder.texts import quote
-from builder.tools.uki import MAX_COMMAND_LINE
 from builder.updates.keys import read_public
 from builder.updates.order import newer
 
@@ -104,8 +104,9 @@ def _written(place: PurePosixPath, locales: bool) -> str:
 def _command_line(loaded: LoadedManifest) -> Iterator[ColvertError]:
     """A kernel cuts off what is longer than it takes, without a word."""
     size = ROOT_HASH_WORD + sum(1 + len(word.encode()) for word in loaded.manifest.kernel.command_line)
-    if size > MAX_COMMAND_LINE:
-        what = f"the kernel's command line has {size} bytes, and a kernel takes {MAX_COMMAND_LINE}"
+    most = ARCHITECTURES[loaded.manifest.architecture].command_line
+    if size > most:
+        what = f"the kernel's command line has {size} bytes, and a kernel takes {most}"
         yield _at(
             loaded, what, "kernel", "command_line", hint="move settings into files (sysctl.d, modprobe.d)"
         )

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from builder.arch import ARCHITECTURES
 from builder.build.tree import REPORT, SIDE, TREE
 from builder.errors import Code, ColvertError
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.stage import Stage, Work
 from builder.signing import authenticode
 from builder.signing.boot_signatures import BootSignatures
-from builder.tools.uki import LOADER, STUB, UkiParts, make_uki
+from builder.tools.uki import EFI, UkiParts, make_uki
 from builder.tools.verity import signature_partition
-from builder.updates.contents import LOADER as LOADER_FILE
-from builder.updates.contents import ROOT_HASH, ROOT_HASH_SIGNATURE, VERITY_SIGNATURE
+from builder.updates.contents import ROOT_HASH, ROOT_HASH_SIGNATURE, VERITY_SIGNATURE, uki_name
 
 UKI = "uki.efi"
 
@@ -28,6 +28,7 @@ class Uki(Stage):
 
     name: ClassVar[str] = "uki"
 
+    architecture: str
     tree: Artifact
     initrd: Part
     root_hash: str
@@ -49,13 +50,15 @@ class Uki(Stage):
                 "the image has no kernel",
                 hint="name one under `kernel: package:` in the manifest",
             )
+        architecture = ARCHITECTURES[self.architecture]
         parts = UkiParts(
+            architecture=architecture,
             kernel=tree / SIDE / "usr/lib/modules" / release / "vmlinuz",
             initrd=work.path(self.initrd),
             cmdline=" ".join((f"usrhash={self.root_hash}", *self.command_line)),
             os_release=tree / TREE / "usr/lib/os-release",
             uname=release,
-            stub=tree / SIDE / STUB,
+            stub=tree / SIDE / EFI / architecture.stub,
         )
         make_uki(parts, work.out / UKI, sdk_root=work.sdk.root)
 
@@ -66,6 +69,7 @@ class Boot(Stage):
 
     name: ClassVar[str] = "boot"
 
+    architecture: str
     tree: Part
     uki: Part
     root_hash: str
@@ -78,9 +82,9 @@ class Boot(Stage):
         return f"{self.id} {self.version}"
 
     def run(self, work: Work) -> None:
-        own = self.signatures
+        own, loader = self.signatures, ARCHITECTURES[self.architecture].loader
         _sign_program(work.path(self.uki), work.out / uki_name(self.id, self.version), own.uki)
-        _sign_program(work.path(self.tree) / LOADER, work.out / LOADER_FILE, own.loader)
+        _sign_program(work.path(self.tree) / EFI / loader, work.out / loader, own.loader)
         (work.out / ROOT_HASH).write_text(self.root_hash)
         if own.root_hash is not None:
             (work.out / ROOT_HASH_SIGNATURE).write_bytes(own.root_hash)
@@ -88,11 +92,6 @@ class Boot(Stage):
             (work.out / VERITY_SIGNATURE).write_bytes(content)
         for path in work.out.iterdir():
             path.chmod(0o644)
-
-
-def uki_name(id: str, version: str) -> str:
-    """The file name of a version's UKI, without its boot counter."""
-    return f"{id}_{version}.efi"
 
 
 def _sign_program(source: Path, target: Path, signatures: tuple[bytes, ...]) -> None:

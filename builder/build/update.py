@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from builder.build.uki import uki_name
 from builder.build.usr import USR, VERITY
 from builder.errors import Code, ColvertError
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.key import digest_bytes, digest_file
 from builder.pipeline.stage import Stage, Work
 from builder.tools.zstd import compress, expand, make_delta
-from builder.updates.contents import VERITY_SIGNATURE
+from builder.updates.contents import VERITY_SIGNATURE, uki_name
 from builder.updates.delta import UNSIGNED
 from builder.updates.index import SIGNATURE, File, Index, Origin, Part, Parts, file_name
 

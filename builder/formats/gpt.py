@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.arch import Architecture
 from builder.errors import Code, ColvertError
 
 SECTOR = 512
@@ -32,13 +33,10 @@ OEM_LABEL = "OEM"
 
 
 class Type:
-    """Partition types of the Discoverable Partitions Specification and of UEFI (x86-64)."""
+    """Partition types that are the same for all architectures; the others are in builder/arch.py."""
 
     ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
     BIOS = uuid.UUID("21686148-6449-6e6f-744e-656564454649")
-    USR = uuid.UUID("8484680c-9521-48c6-9c11-b0720656f69e")
-    USR_VERITY = uuid.UUID("77ff5f63-e7b6-4633-acf4-1565b864c0e6")
-    USR_VERITY_SIG = uuid.UUID("e7bb33fb-06cf-4e81-8273-e543b413e2e2")
     LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 
 
@@ -77,6 +75,7 @@ class Sizes:
 class Contents:
     """The parts of one disk. `identity` is the OS and its version: UUIDs follow from it."""
 
+    architecture: Architecture = field(kw_only=True)
     id: str
     version: str
     esp: Path
@@ -109,16 +108,16 @@ def label_units(label: str) -> int:
 def layout(disk: Contents) -> tuple[Partition, ...]:
     """The partitions of a new disk, in order. ROOT is not among them: first boot makes it."""
     usr, verity, sig = slot_labels(disk.id, disk.version)
-    new, sizes = disk.derived, disk.sizes
+    new, sizes, types = disk.derived, disk.sizes, disk.architecture.partitions
     return (
         Partition("ESP", Type.ESP, sizes.esp, new("esp"), disk.esp),
         Partition("BIOS-BOOT", Type.BIOS, MIB, new("bios")),
-        Partition(usr, Type.USR, sizes.usr, disk.usr_uuid, disk.usr, READ_ONLY),
-        Partition(verity, Type.USR_VERITY, sizes.verity, disk.verity_uuid, disk.verity, READ_ONLY),
-        Partition(sig, Type.USR_VERITY_SIG, sizes.signature, new("signature"), disk.signature, READ_ONLY),
-        Partition(EMPTY, Type.USR, sizes.usr, new("usr b")),
-        Partition(EMPTY, Type.USR_VERITY, sizes.verity, new("verity b")),
-        Partition(EMPTY, Type.USR_VERITY_SIG, sizes.signature, new("signature b")),
+        Partition(usr, types.usr, sizes.usr, disk.usr_uuid, disk.usr, READ_ONLY),
+        Partition(verity, types.usr_verity, sizes.verity, disk.verity_uuid, disk.verity, READ_ONLY),
+        Partition(sig, types.usr_verity_sig, sizes.signature, new("signature"), disk.signature, READ_ONLY),
+        Partition(EMPTY, types.usr, sizes.usr, new("usr b")),
+        Partition(EMPTY, types.usr_verity, sizes.verity, new("verity b")),
+        Partition(EMPTY, types.usr_verity_sig, sizes.signature, new("signature b")),
         Partition(OEM_LABEL, Type.LINUX, sizes.oem, new("oem"), disk.oem),
     )
 

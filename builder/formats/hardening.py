@@ -1,7 +1,7 @@
 """Hardening of an ELF file, read from its headers and symbols.
 
-Program headers and dynamic tags as in the System V ABI and its x86-64 supplement (for the note
-that says IBT and SHSTK); GNU_STACK and GNU_RELRO are described in ld(1) under `-z`.
+Program headers and dynamic tags as in the System V ABI, the note about jumps as in its supplements for
+processors; GNU_STACK and GNU_RELRO are described in ld(1) under `-z`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from elftools.elf.constants import P_FLAGS
 
+from builder.arch import ARCHITECTURES
 from builder.formats.elf import Headers, read_with
 
 DF_TEXTREL, DF_BIND_NOW, DF_1_NOW = 4, 8, 1
-IBT, SHSTK = 1, 2
 # With _FORTIFY_SOURCE from 2 on, glibc's headers turn every call of these into one of __NAME_chk:
 # they have a variable argument list, which no compiler can prove harmless.
 CHECKED = re.compile(rb"(?=v?[dfs]?printf\0)")
@@ -71,7 +71,7 @@ def parse_hardening(headers: Headers) -> Hardening | None:
         # without the header the kernel makes the stack executable
         Lack.STACK: bool(stack) and not any(flags & P_FLAGS.PF_X for flags in stack),
         Lack.TEXT: "DT_TEXTREL" not in tags and not flags & DF_TEXTREL,
-        Lack.CET: _protects(headers) == IBT | SHSTK,
+        Lack.CET: _protects(headers),
         Lack.FORTIFY: not _calls_unchecked(headers),
     }
     return Hardening(
@@ -82,13 +82,15 @@ def parse_hardening(headers: Headers) -> Hardening | None:
     )
 
 
-def _protects(headers: Headers) -> int:
-    """The x86 features (IBT, SHSTK) that all of the file's code was compiled for."""
+def _protects(headers: Headers) -> bool:
+    """Whether all of the file's code was compiled so that its processor can check jumps."""
+    rows = (row for row in ARCHITECTURES.values() if row.elf == headers.file["e_machine"])
+    wanted = next((row.protection for row in rows), None)
     for properties in headers.notes("GNU", "NT_GNU_PROPERTY_TYPE_0"):
         for item in properties:
-            if item["pr_type"] == "GNU_PROPERTY_X86_FEATURE_1_AND":
-                return int(item["pr_data"]) & (IBT | SHSTK)
-    return 0
+            if wanted is not None and item["pr_type"] == wanted.property:
+                return int(item["pr_data"]) & wanted.bits == wanted.bits
+    return False
 
 
 def _calls_unchecked(headers: Headers) -> bool:

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from builder.arch import DEFAULT, Architecture, Board
 from builder.sandbox.run import Bind, Sandbox, command, run, start
 
 KVM_DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 10.0
-FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-FIRMWARE_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 # the boot manager speaks last, after all of the firmware has run; with nothing to boot it says so
 BOOT_MANAGER = b"BdsDxe"
 
@@ -55,28 +54,32 @@ class Choice:
     reason: str
 
 
-def choose(sdk: Path, state: Path) -> Choice:
+def choose(sdk: Path, state: Path, architecture: Architecture = DEFAULT) -> Choice:
     """KVM if it is proved to work, else TCG; asks the machine at most once per boot."""
+    if platform.machine() != architecture.name:
+        return Choice(Accel.TCG, f"this computer is no {architecture.name}")
     if not KVM_DEVICE.exists():
         return Choice(Accel.TCG, "no /dev/kvm")
     if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
         return Choice(Accel.TCG, "no permission to open /dev/kvm")
-    key = _key(sdk)
+    key = _key(sdk, architecture.board)
     cache = state / "kvm.json"
     if (known := _cached(cache, key)) is not None:
         return known
-    choice = probe(sdk)
+    choice = probe(sdk, board=architecture.board)
     _remember(cache, key, choice)
     return choice
 
 
-def probe(sdk: Path, accel: Accel = Accel.KVM, seconds: float = PROBE_SECONDS) -> Choice:
+def probe(
+    sdk: Path, accel: Accel = Accel.KVM, seconds: float = PROBE_SECONDS, board: Board = DEFAULT.board
+) -> Choice:
     """Boot the firmware up to its boot manager within the time limit; TCG is the tests' control."""
     # QEMU's snapshot files go to /var/tmp
     sandbox = Sandbox(sdk, accel.binds(), tmpfs=("/var/tmp",), own_identity=accel.own_identity())
     with tempfile.TemporaryDirectory(prefix="colvert-kvm-") as directory:
         log = Path(directory, "console.log")
-        with start(command(_probe_argv(accel), sandbox=sandbox), log=log) as process:
+        with start(command(_probe_argv(accel, board), sandbox=sandbox), log=log) as process:
             end = time.monotonic() + seconds
             while BOOT_MANAGER not in (said := log.read_bytes()):
                 if process.poll() is not None:
@@ -90,15 +93,15 @@ def probe(sdk: Path, accel: Accel = Accel.KVM, seconds: float = PROBE_SECONDS) -
     return Choice(Accel.TCG, f"{accel} failed: {_complaint(said)}")
 
 
-def _probe_argv(accel: Accel) -> list[str]:
+def _probe_argv(accel: Accel, board: Board) -> list[str]:
     return [
-        "qemu-system-x86_64",
-        *("-nodefaults", "-no-user-config", "-machine", "q35,smm=off"),
+        board.program,
+        *("-nodefaults", "-no-user-config", "-machine", board.option(secure_boot=False)),
         *accel.options(),
         *("-cpu", accel.cpu(), "-smp", "2", "-m", "256", "-display", "none", "-no-reboot"),
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={board.code}"),
         # snapshot: the variables are written to, the SDK is not
-        *("-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={FIRMWARE_VARS}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={board.variables}"),
         *("-serial", "stdio"),
     ]
 
@@ -110,9 +113,9 @@ def _complaint(said: bytes) -> str:
     return blaming[0] if blaming else "QEMU ended without a word"
 
 
-def _key(sdk: Path) -> dict[str, str]:
+def _key(sdk: Path, board: Board) -> dict[str, str]:
     """What the answer depends on."""
-    version = run(["qemu-system-x86_64", "--version"], sandbox=Sandbox(root=sdk)).stdout.splitlines()[0]
+    version = run([board.program, "--version"], sandbox=Sandbox(root=sdk)).stdout.splitlines()[0]
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {"boot": boot, "kernel": platform.release(), "qemu": version, "user": str(os.geteuid())}
 

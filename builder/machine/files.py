@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Code, ColvertError, Location
-from builder.machine.accel import FIRMWARE_VARS, Choice, choose
+from builder.machine.accel import Choice, choose
 from builder.machine.credentials import KeyPair, checkout_key
 from builder.machine.qemu import (
     CONSOLE_LOG,
@@ -63,7 +63,7 @@ class Host:
         if spec.accel is not None:
             return Choice(spec.accel, "as asked for")
         self.machines.mkdir(parents=True, exist_ok=True)
-        return choose(self.sdk, self.machines)
+        return choose(self.sdk, self.machines, spec.architecture)
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,8 @@ def _first_variables(made: Machine) -> Path:
     """What the firmware's variables start as."""
     if made.spec.snapshot is not None:
         return made.spec.snapshot / made.variables.name
-    return made.spec.firmware.variables or made.host.sdk / FIRMWARE_VARS.lstrip("/")
+    empty = made.spec.architecture.board.variables
+    return made.spec.firmware.variables or made.host.sdk / empty.lstrip("/")
 
 
 def _make_disk(made: Machine, disk: Path) -> None:

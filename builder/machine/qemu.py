@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from builder.arch import DEFAULT, Architecture
 from builder.errors import Code, ColvertError
 from builder.machine.accel import Accel
 from builder.machine.credentials import smbios_values
@@ -69,15 +70,15 @@ _DISK_DEVICES: Mapping[Bus, tuple[str, ...]] = {
 class Firmware:
     """UEFI: the code (a path in the SDK) and the variables a new machine starts with."""
 
-    code: str = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+    code: str = DEFAULT.board.code
     # None: the SDK's empty ones; a host path: variables with keys enrolled
     variables: Path | None = None
     secure_boot: bool = False
 
     @classmethod
-    def secure(cls, variables: Path) -> Firmware:
+    def secure(cls, variables: Path, architecture: Architecture = DEFAULT) -> Firmware:
         """The firmware that enforces Secure Boot with the keys in `variables`."""
-        return cls("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", variables, secure_boot=True)
+        return cls(architecture.board.secure_code, variables, secure_boot=True)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class MachineSpec:
     """A virtual machine: the image it boots and the hardware around it."""
 
     disk: Path
+    architecture: Architecture = field(default=DEFAULT, kw_only=True)
     memory: int = 1024  # MiB
     cpus: int = 2
     # GiB; the disk a machine sees may be larger than the image, as a cloud's is
@@ -169,7 +171,7 @@ def command_line(spec: MachineSpec, accel: Accel, *, durable: bool, restored: bo
     A `restored` machine reads its memory from the snapshot and does not run yet.
     """
     return [
-        "qemu-system-x86_64",
+        spec.architecture.board.program,
         "-nodefaults",
         "-no-user-config",
         *_board(spec, accel),
@@ -189,11 +191,11 @@ def command_line(spec: MachineSpec, accel: Accel, *, durable: bool, restored: bo
 
 
 def _board(spec: MachineSpec, accel: Accel) -> list[str]:
-    smm = "on" if spec.firmware.secure_boot else "off"
+    board, secure = spec.architecture.board, spec.firmware.secure_boot
     display = ["-device", "VGA,romfile="] if spec.display else []
-    guard = ["-global", "driver=cfi.pflash01,property=secure,value=on"] if spec.firmware.secure_boot else []
+    guard = ["-global", "driver=cfi.pflash01,property=secure,value=on"] if secure and board.smm else []
     return [
-        *("-machine", f"q35,smm={smm}"),
+        *("-machine", board.option(secure_boot=secure)),
         *accel.options(),
         *("-cpu", spec.cpu or accel.cpu()),
         *("-smp", str(spec.cpus)),

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from builder.arch import DEFAULT, Architecture
 from builder.errors import Code, ColvertError
-from builder.machine.accel import FIRMWARE_VARS
 from builder.pipeline.key import digest_value
 from builder.sandbox.debian import SUITE, keep_root, make_root
 from builder.sandbox.run import Bind, Sandbox, hand_over, run
@@ -42,7 +42,9 @@ def ensure_root(roots: Path) -> Path:
     return keep_root(place, digest_value([SUITE, *PACKAGES])[:16], make)
 
 
-def enroll(sdk: Path, roots: Path, contents: Mapping[str, bytes], out: Path) -> Path:
+def enroll(
+    sdk: Path, roots: Path, contents: Mapping[str, bytes], out: Path, architecture: Architecture = DEFAULT
+) -> Path:
     """Write the variables to `out`: PK, KEK, db and dbx as given (signature lists), Secure Boot on.
 
     `roots` is where Debian roots are kept.
@@ -63,7 +65,7 @@ def enroll(sdk: Path, roots: Path, contents: Mapping[str, bytes], out: Path) -> 
         work = hand_over(Path(place))
         (work / "keys.json").write_text(json.dumps({"version": 2, "variables": variables}))
         (work / "keys.json").chmod(0o644)
-        shutil.copyfile(sdk / FIRMWARE_VARS.lstrip("/"), work / EMPTY)
+        shutil.copyfile(sdk / architecture.board.variables.lstrip("/"), work / EMPTY)
         _write(Sandbox(tools, (Bind(work, "/run/work", writable=True),)))
         shutil.copyfile(work / "vars.fd", out)
     return out

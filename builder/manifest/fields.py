@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from builder.arch import DEFAULT
 from builder.manifest.version import check as check_version
 from builder.places import path_problem, place_problem
 from builder.texts import nearest, public, quote
@@ -231,7 +232,8 @@ NewAccount = Annotated[
 Profile = Annotated[
     str,
     matches(
-        r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*", "a profile, such as colvert/amd64"
+        r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*",
+        f"a profile, such as colvert/{DEFAULT.gentoo}",
     ),
 ]
 Locale = Annotated[str, matches(r"[A-Za-z]+(_[A-Z]{2})?\.UTF-8(@[a-z]+)?", "a UTF-8 locale, such as C.UTF-8")]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from builder import arch
 from builder.errors import Code, ColvertError, Location
 from builder.manifest import template, version
 from builder.manifest.fields import Text
@@ -170,7 +171,7 @@ class _Identity:
             "commit": self.revision.commit if self.revision else "",
             "epoch": int(self.epoch[:15]) if self.epoch.isascii() and self.epoch.isdigit() else 0,
             "id": self._text("id", ""),
-            "architecture": self._text("architecture", "x86_64"),
+            "architecture": self._text("architecture", arch.DEFAULT.name),
         }
 
     def settled(self) -> Table:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from builder.arch import DEFAULT, ArchitectureName
 from builder.manifest.fields import (
     GIB,
     KIB,
@@ -317,11 +318,11 @@ class Manifest(_Part):
     """`git` (tag, else the commit's time), or a fixed version of at most 13 characters."""
     epoch: Annotated[int, Field(ge=0, lt=1 << 32, json_schema_extra={"type": ["integer", "string"]})] = 0
     """Clock of the build in seconds since 1970; `git`: the commit's time."""
-    architecture: Literal["x86_64"] = "x86_64"
+    architecture: ArchitectureName = DEFAULT.name
     """Processor architecture."""
     overlays: tuple[Overlay, ...] = ()
     """Ebuild repositories: a directory, or a git URL with a commit. Later ones win."""
-    profile: Profile = "colvert/amd64"
+    profile: Profile = f"colvert/{DEFAULT.gentoo}"
     """Profile of the overlays that sets the defaults of all packages."""
     packages: tuple[Atom, ...] = ()
     """Packages of the image, without their dependencies."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from builder.arch import Architecture
 from builder.errors import Code, ColvertError
 from builder.formats.chunk import Piece
 from builder.formats.content import Content, Packed, open_content, open_plain, save
@@ -31,6 +32,7 @@ CPUS = 2
 class Context:
     """What a platform may know of the image; `settings` are the manifest's for this platform."""
 
+    architecture: Architecture = field(kw_only=True)
     id: str
     name: str
     version: str

@@ -11,21 +11,21 @@ from builder.platforms.base import Job, Platform
 
 DATA = ("templates/qemu",)
 
-# UEFI firmware of the SDK, without Secure Boot's system management mode
-CODE = "usr/share/OVMF/OVMF_CODE_4M.fd"
-VARS = "usr/share/OVMF/OVMF_VARS_4M.fd"
-
 
 def _make(job: Job) -> None:
     job.save(".qcow2", qcow2(job.content))
-    for suffix, name in ((".code.fd", CODE), (".vars.fd", VARS)):
-        _copy(job.context.sdk_root / name, job.file(suffix))
+    # UEFI firmware of the SDK, without Secure Boot's system management mode
+    board = job.context.architecture.board
+    for suffix, name in ((".code.fd", board.code), (".vars.fd", board.variables)):
+        _copy(job.context.sdk_root / name.lstrip("/"), job.file(suffix), board.firmware_package)
     job.write(".sh", "start.sh.j2", mode=0o755)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, package: str) -> None:
     if not source.is_file():
-        raise ColvertError(Code.SDK_FAILED, f"the SDK has no {source.name}", hint="add ovmf to its packages")
+        raise ColvertError(
+            Code.SDK_FAILED, f"the SDK has no {source.name}", hint=f"add {package} to its packages"
+        )
     shutil.copyfile(source, target)
     target.chmod(0o644)
 

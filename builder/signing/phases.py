@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from builder.arch import ARCHITECTURES, ArchitectureName
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import digest_bytes, digest_value
 from builder.signing import authenticode
@@ -18,7 +19,6 @@ from builder.signing.request import Item, Kind, Request, Signature, read_request
 from builder.updates.contents import (
     BOOT,
     FILE,
-    LOADER,
     PAYLOAD_TYPE,
     REQUEST,
     Contents,
@@ -28,6 +28,7 @@ from builder.updates.contents import (
     listed,
     paths,
     pending,
+    uki_name,
 )
 from builder.updates.dsse import Envelope, pae, parse
 from builder.updates.keys import DEVELOPMENT, Signer
@@ -47,7 +48,7 @@ class Build(BaseModel):
     state: str
     deltas_from: list[str]
     image_id: str
-    architecture: str
+    architecture: ArchitectureName
     version: str
     created: int
     root_hash: str
@@ -78,7 +79,10 @@ def boot_request(build: Build, place: Path) -> Request | None:
     """What the boot waits for; None where nothing does."""
     items = []
     if build.keys.secure_boot != DEVELOPMENT:
-        names = (("uki", f"{build.image_id}_{build.version}.efi"), ("loader", LOADER))
+        names = (
+            ("uki", uki_name(build.image_id, build.version)),
+            ("loader", ARCHITECTURES[build.architecture].loader),
+        )
         items += [_program(name, place / BOOT / file, build) for name, file in names]
     if build.keys.usr != DEVELOPMENT:
         items.append(

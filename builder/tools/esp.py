@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from builder.arch import Architecture
 from builder.errors import Code, ColvertError
 from builder.tools.workspace import Bench, bench
 
@@ -23,6 +24,7 @@ KEYS = "loader/keys/auto"
 class BootFiles:
     """What the ESP holds: the loader, and the UKI under the name that carries its boot counter."""
 
+    architecture: Architecture
     loader: Path
     uki: Path
     uki_name: str
@@ -36,8 +38,8 @@ class BootFiles:
         conf.write_text(self.loader_conf + (ENROLL if self.keys else ""))
         conf.chmod(0o644)
         return {
-            "EFI/BOOT/BOOTX64.EFI": self.loader,
-            "EFI/systemd/systemd-bootx64.efi": self.loader,
+            f"EFI/BOOT/{self.architecture.removable}": self.loader,
+            f"EFI/systemd/{self.architecture.loader}": self.loader,
             "loader/loader.conf": conf,
             f"EFI/Linux/{self.uki_name}": self.uki,
             **{f"{KEYS}/{name}": _public_copy(path, work / name) for name, path in self.keys.items()},

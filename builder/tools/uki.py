@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.arch import Architecture
 from builder.errors import Code, ColvertError
 from builder.tools.workspace import bench
 
-STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-# what x86 kernels keep of a command line (COMMAND_LINE_SIZE without the final zero)
-MAX_COMMAND_LINE = 2047
-LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+# where systemd installs its EFI programs
+EFI = "usr/lib/systemd/boot/efi"
 
 
 @dataclass(frozen=True)
 class UkiParts:
     """What one UKI is made of. The stub comes from the image's own systemd, never from the SDK's."""
 
+    architecture: Architecture
     kernel: Path
     initrd: Path
     cmdline: str
@@ -45,7 +45,7 @@ def make_uki(parts: UkiParts, out: Path, *, sdk_root: Path, limit: int | None = 
         table.run(
             "ukify", "build", "--linux", table.source("kernel"), "--initrd", table.source("initrd"),
             "--cmdline", parts.cmdline, "--os-release", f"@{table.source('os-release')}",
-            "--uname", parts.uname, "--stub", table.source("stub"), "--efi-arch", "x64",
+            "--uname", parts.uname, "--stub", table.source("stub"), "--efi-arch", parts.architecture.efi,
             "--output", table.target("uki"),
         )  # fmt: skip
         table.measure("uki", "the UKI", limit, "take kernel features or lines of initrd.list out")

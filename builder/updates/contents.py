@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from builder.arch import ARCHITECTURES, Architecture
+from builder.errors import Code, ColvertError
 from builder.pipeline.key import canonical, digest_bytes, digest_file, walk
 from builder.updates import index as update
 from builder.updates.index import Bytes, Digest, Seconds, VersionText, Word
@@ -21,7 +23,6 @@ FILE = "release.json"
 REQUEST = "request.json"
 MAX_SIZE = 8 << 20
 BOOT = "boot"
-LOADER = "systemd-bootx64.efi"
 ROOT_HASH = "usr.roothash"
 ROOT_HASH_SIGNATURE = "usr.roothash.p7s"
 VERITY_SIGNATURE = "usr.verity-sig"
@@ -74,8 +75,23 @@ class Contents(_Model):
     envelopes: Annotated[list[Enveloped], Field(max_length=100)]
 
     @property
+    def row(self) -> Architecture:
+        """The release's architecture; one that is not known here is RELEASE_INVALID."""
+        if self.architecture not in ARCHITECTURES:
+            raise ColvertError(
+                Code.RELEASE_INVALID,
+                f"the architecture {self.architecture} is not known here",
+                hint=f"known are {', '.join(ARCHITECTURES)}; a newer Colvert may know more",
+            )
+        return ARCHITECTURES[self.architecture]
+
+    @property
     def uki(self) -> str:
-        return f"{BOOT}/{self.image_id}_{self.version}.efi"
+        return f"{BOOT}/{uki_name(self.image_id, self.version)}"
+
+    @property
+    def loader(self) -> str:
+        return f"{BOOT}/{self.row.loader}"
 
     def payload(self) -> bytes:
         return canonical(self.model_dump(mode="json"))
@@ -86,6 +102,11 @@ class Contents(_Model):
         if len(set(paths)) != len(paths):
             raise ValueError("two files have one path")
         return self
+
+
+def uki_name(image_id: str, version: str) -> str:
+    """The file name of a version's UKI, without its boot counter."""
+    return f"{image_id}_{version}.efi"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from builder.errors import Code, ColvertError
 from builder.pipeline.key import digest_bytes, digest_file
 from builder.tools.esp import ENROLL, KEYS, BootFiles
 from builder.tools.workspace import Bench, bench
-from builder.updates.contents import BOOT, LOADER, Contents
+from builder.updates.contents import Contents
 
 # all in lower case: the file system knows no other
 UKIS = re.compile(r"efi/linux/[0-9a-z_+.-]+\.efi")
@@ -45,13 +45,11 @@ class BootPart:
         """Path -> the digests that the file may have, for all but the UKI."""
         texts = self.work / "texts"
         texts.mkdir()
-        loader = self.place / BOOT / LOADER
-        files = BootFiles(loader, self.place / self.index.uki, "uki").files(texts)
+        loader = self.place / self.index.loader
+        files = BootFiles(self.index.row, loader, self.place / self.index.uki, "uki").files(texts)
         signed = {one.path: one.sha256 for one in self.index.files}
         found = {name.lower(): {digest_file(file)} for name, file in files.items() if file.parent == texts}
-        found |= {
-            name.lower(): {signed[f"{BOOT}/{LOADER}"]} for name, file in files.items() if file == loader
-        }
+        found |= {name.lower(): {signed[self.index.loader]} for name, file in files.items() if file == loader}
         enrolling = (texts / "loader.conf").read_bytes() + ENROLL.encode()
         found[LOADER_CONF].add(digest_bytes(enrolling))
         return found

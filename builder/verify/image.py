@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from uuid import UUID
 
+from builder.arch import PartitionTypes
 from builder.errors import Code, ColvertError, Location
 from builder.formats.chunk import PlainChunk
 from builder.formats.content import Content, OpenFile
@@ -27,17 +28,8 @@ from builder.verify.imagefile import BLOCK, unpack
 from builder.verify.release import Report, Verifier, read_regular
 
 ROOT = "ROOT"
-# what a slot's partition is called between the id and the version -> its type
-SLOT = {"usr": Type.USR, "usr-verity": Type.USR_VERITY, "usr-verity-sig": Type.USR_VERITY_SIG}
-# Discoverable Partitions Specification; systemd-repart makes it at the first boot
-ROOT_TYPE = UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
-TYPES: Mapping[str, tuple[UUID, ...]] = {
-    "ESP": (Type.ESP,),
-    "BIOS-BOOT": (Type.BIOS,),
-    EMPTY: tuple(SLOT.values()),
-    OEM_LABEL: (Type.LINUX,),
-    ROOT: (ROOT_TYPE,),
-}
+# what a slot's partitions are called between the id and the version
+SLOT = ("usr", "usr-verity", "usr-verity-sig")
 # the first sector up to its partitions: a program that firmware without UEFI starts
 BOOT_CODE = 440
 
@@ -139,7 +131,7 @@ class _Disk:
         """No partition but those of a Colvert disk, each of its type, and no program for a BIOS."""
         for span in self.spans:
             kind = _kind(span.label, self.index.image_id)
-            types = (SLOT[kind],) if kind else TYPES.get(span.label, ())
+            types = _types(self.index.row.partitions, kind, span.label)
             if not types:
                 raise _bad(f"a partition is called {span.label!a}, which a disk of a release has not")
             if span.type not in types:
@@ -182,6 +174,22 @@ class _Disk:
         """What differs between platforms and machines, and what was in the archive."""
         labels = [one for one in (OEM_LABEL, ROOT) if any(span.label == one for span in self.spans)]
         return [*labels, "keys to be enrolled", *map(ascii, others)]
+
+
+def _types(of: PartitionTypes, kind: str, label: str) -> tuple[UUID, ...]:
+    """The types that a partition may have: one of a slot (`kind` says which), or another with this label."""
+    slot = dict(zip(SLOT, (of.usr, of.usr_verity, of.usr_verity_sig), strict=True))
+    if kind:
+        return (slot[kind],)
+    others = {
+        "ESP": (Type.ESP,),
+        "BIOS-BOOT": (Type.BIOS,),
+        EMPTY: tuple(slot.values()),
+        OEM_LABEL: (Type.LINUX,),
+        # systemd-repart makes it at the first boot
+        ROOT: (of.root,),
+    }
+    return others.get(label, ())
 
 
 def _kind(label: str, image_id: str) -> str:

@@ -27,7 +27,6 @@ from builder.updates import index as update
 from builder.updates.contents import (
     BOOT,
     FILE,
-    LOADER,
     PROVENANCE_TYPE,
     Contents,
     Enveloped,
@@ -90,7 +89,7 @@ class Verifier:
         self.whole = {one.path: one for one in index.files if self._file(one.path, one.size, one.sha256)}
         self.report.ok(f"{len(self.whole)} of {len(index.files)} files are those of the index")
         self._foreign(index)
-        for path in (index.uki, f"{BOOT}/{LOADER}"):
+        for path in (index.uki, index.loader):
             self._inside(index, path, partial(self._program, index, path))
         self._inside(index, index.uki, lambda: _names_root_hash(self.place / index.uki, index))
         self._inside(index, ROOT_HASH, lambda: self._root_hash(index))

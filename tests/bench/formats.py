@@ -27,6 +27,7 @@ from typing import ClassVar
 
 import click
 
+from builder.arch import DEFAULT
 from builder.build.blueprint import Blueprint
 from builder.build.disk import DISK
 from builder.build.session import DEFAULT_MANIFEST, Request, Session, open_session
@@ -99,7 +100,9 @@ def synthetic(scratch: Path, sdk_root: Path) -> Path:
     esp.write_bytes(numbers.randbytes(14 * MIB) + text[:MIB])
     made = make_verity(usr, verity, sdk_root=sdk_root, identity="bench 1")
     make_oem(None, oem, sdk_root=sdk_root, size=256 * MIB, epoch=0, identity="bench 1")
-    contents = Contents("bench", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem)
+    contents = Contents(
+        "bench", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem, architecture=DEFAULT
+    )
     return make_disk(contents, scratch / "disk.raw", sdk_root=sdk_root)
 
 

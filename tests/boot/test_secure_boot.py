@@ -30,13 +30,12 @@ from tests.signed import (
     SECURE_CODE,
     SignedDisk,
     firmware,
-    loader_of,
     make_addon,
     sign,
     sign_root_hash,
     with_words,
 )
-from tests.slots import Release
+from tests.slots import Release, loader_of
 
 pytestmark = pytest.mark.boot
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.arch import DEFAULT
 from builder.assembly.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, make_initrd
 from builder.assembly.root import ETC
 from builder.assembly.rules import ExtraFile, TreeRules, assemble
@@ -142,7 +143,7 @@ def test_verity_finds_every_changed_block(work: Path, sdk: Sdk) -> None:
 def test_esp_reads_back(work: Path, sdk: Sdk) -> None:
     uki = work / "uki"
     uki.write_bytes(b"uki" * 100_000)
-    boot = BootFiles(sdk.root / EFI / "systemd-bootx64.efi", uki, "colvert_1+3.efi")
+    boot = BootFiles(DEFAULT, sdk.root / EFI / "systemd-bootx64.efi", uki, "colvert_1+3.efi")
     image = twice(
         work,
         lambda out: make_esp(boot, out, sdk_root=sdk.root, size=ESP_SIZE, epoch=EPOCH, identity="colvert 1"),
@@ -167,7 +168,7 @@ def test_uki_too_large_for_the_esp(work: Path, sdk: Sdk) -> None:
     uki = work / "uki"
     with uki.open("wb") as stream:
         stream.truncate(ESP_SIZE)
-    boot = BootFiles(sdk.root / EFI / "systemd-bootx64.efi", uki, "colvert_1+3.efi")
+    boot = BootFiles(DEFAULT, sdk.root / EFI / "systemd-bootx64.efi", uki, "colvert_1+3.efi")
     with pytest.raises(ColvertError) as caught:
         make_esp(boot, work / "out", sdk_root=sdk.root, size=ESP_SIZE, epoch=EPOCH, identity="x")
     assert caught.value.code is Code.TOO_LARGE
@@ -205,7 +206,9 @@ def disk(work: Path, sdk: Sdk) -> Path:
     made = make_verity(usr, verity, sdk_root=sdk.root, identity="colvert 1")
     esp.write_bytes(b"esp" * 1000)
     make_oem(None, oem, sdk_root=sdk.root, size=256 * MIB, epoch=EPOCH, identity="colvert 1")
-    contents = Contents("colvert", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem)
+    contents = Contents(
+        "colvert", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem, architecture=DEFAULT
+    )
     return twice(work, lambda out: make_disk(contents, out, sdk_root=sdk.root))
 
 
@@ -355,6 +358,7 @@ def test_uki_holds_its_parts(work: Path, sdk: Sdk) -> None:
     release.write_text("ID=colvert\nPRETTY_NAME=Colvert\n")
     efi = sdk.root / EFI
     parts = UkiParts(
+        DEFAULT,
         efi / "systemd-bootx64.efi",
         initrd,
         f"usrhash={'ab' * 32} quiet",

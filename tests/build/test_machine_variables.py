@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.arch import DEFAULT
 from builder.errors import Code, ColvertError
-from builder.machine.accel import FIRMWARE_VARS
 from builder.machine.variables import enroll
 from builder.sandbox.home import open_home
 from builder.sandbox.sdk import Sdk
@@ -41,7 +41,7 @@ def revoked(count: int) -> bytes:
 def test_keys_are_written_and_secure_boot_is_on(sdk: Sdk, tmp_path: Path) -> None:
     contents = {"PK": revoked(1), "KEK": revoked(2), "db": revoked(3), "dbx": b""}
     made = enroll(sdk.root, open_home().cache, contents, tmp_path / "vars.fd").read_bytes()
-    assert len(made) == (sdk.root / FIRMWARE_VARS.lstrip("/")).stat().st_size
+    assert len(made) == (sdk.root / DEFAULT.board.variables.lstrip("/")).stat().st_size
     assert read(made) == {
         **{name: (0x27, contents[name]) for name in ("PK", "KEK", "db")},
         "SecureBootEnable": (0x03, b"\x01"),

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.arch import DEFAULT
 from builder.formats.content import Packed
 from builder.formats.gpt import MIB, Contents
 from builder.formats.sparse import data_chunks
@@ -49,7 +50,9 @@ def disk(place: Path, sdk: Sdk) -> Path:
     made = make_verity(usr, verity, sdk_root=sdk.root, identity="colvert 1")
     esp.write_bytes(b"esp" * 100_000)
     make_oem(None, oem, sdk_root=sdk.root, size=256 * MIB, epoch=EPOCH, identity="colvert 1")
-    contents = Contents("colvert", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem)
+    contents = Contents(
+        "colvert", "1", esp, usr, verity, made.data_uuid, made.hash_uuid, oem, architecture=DEFAULT
+    )
     return make_disk(contents, place / "disk.raw", sdk_root=sdk.root)
 
 
@@ -61,7 +64,7 @@ def packed(place: Path, disk: Path, sdk: Sdk) -> Packed:
 
 
 def context(sdk: Sdk, **settings: object) -> Context:
-    return Context("colvert", "Colvert", "1", sdk.root, EPOCH, settings)
+    return Context("colvert", "Colvert", "1", sdk.root, EPOCH, settings, architecture=DEFAULT)
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +292,7 @@ SCRIPT = """
 import json, os, sys
 from dataclasses import dataclass
 from pathlib import Path
+from builder.arch import DEFAULT
 from builder.errors import ColvertError
 from builder.pipeline.events import Events
 from builder.pipeline.executor import Executor
@@ -304,7 +308,8 @@ class Ec2(Stage):
     label = "ec2"
     modules = ("builder.platforms.ec2",)
     def run(self, work):
-        PLATFORMS["ec2"].emit(disk, Context("colvert", "Colvert", "1", work.sdk.root, 0), work.out)
+        context = Context("colvert", "Colvert", "1", work.sdk.root, 0, architecture=DEFAULT)
+        PLATFORMS["ec2"].emit(disk, context, work.out)
 filler = root / "filler"
 with filler.open("wb") as stream:
     free = os.statvfs(root)

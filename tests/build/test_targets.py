@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+from builder.arch import DEFAULT
 from builder.build import platform_image
 from builder.build.blueprint import Blueprint
 from builder.build.disk import DISK
@@ -54,7 +55,9 @@ class SmallDisk(Stage):
         usr.write_bytes(random.Random(self.seed).randbytes(2 * MIB) + b"text " * MIB)
         made = make_verity(usr, verity, sdk_root=root, identity="test")
         make_oem(None, oem, sdk_root=root, size=256 * MIB, epoch=0, identity="test")
-        contents = Contents("test", "1", usr, usr, verity, made.data_uuid, made.hash_uuid, oem)
+        contents = Contents(
+            "test", "1", usr, usr, verity, made.data_uuid, made.hash_uuid, oem, architecture=DEFAULT
+        )
         make_disk(contents, work.out / DISK, sdk_root=root)
 
 
@@ -136,6 +139,7 @@ def test_alone_or_with_others_the_bytes_are_the_same(shop: Shop, work: Path) -> 
             session.sdk.root,
             session.loaded.epoch,
             settings.model_dump() if settings else {},
+            architecture=DEFAULT,
         )
         PLATFORMS[name].emit(shop.store.path(disk), context, out)
         assert digest(survey(out)) == entries[name].digest

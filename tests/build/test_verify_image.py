@@ -18,6 +18,7 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner
 
+from builder.arch import DEFAULT
 from builder.build.disk import DISK
 from builder.build.session import Session
 from builder.cli.verify import cli
@@ -239,7 +240,9 @@ def test_an_ova_with_the_disk_of_another_release(bank: Bank, other: Callable[[st
     """Of the very same version; its manifest is right, and it was made as the release's was."""
     version = bank.version
     manifest = bank.session.loaded.manifest
-    context = Context(manifest.id, manifest.name, version, bank.sdk_root, bank.session.loaded.epoch)
+    context = Context(
+        manifest.id, manifest.name, version, bank.sdk_root, bank.session.loaded.epoch, architecture=DEFAULT
+    )
     PLATFORMS["vmware"].emit(other(version), context, bank.work / "out")
     [ova] = (bank.work / "out").glob("*.ova")
     said = bank.refused(ova)

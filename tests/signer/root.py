@@ -20,7 +20,17 @@ from builder.sandbox.run import Bind, Result, Sandbox, run
 RECIPE = Path(__file__).parent / "recipe"
 CHECKOUT = Path(__file__).parents[2]
 # rooms of the checkout that go along to the machine that signs
-ROOMS = ("errors.py", "__init__.py", "cli", "manifest", "pipeline", "signing", "updates")
+ROOMS = (
+    "arch.py",
+    "errors.py",
+    "texts.py",
+    "__init__.py",
+    "cli",
+    "manifest",
+    "pipeline",
+    "signing",
+    "updates",
+)
 HOME = "/tmp/home"
 # its Python, not the host's
 _FOR_THE_ROOT = (

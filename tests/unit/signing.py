@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import CertificateBuilder, Name, NameAttribute
 from cryptography.x509.oid import NameOID
 
+from builder.arch import X86_64
 from builder.errors import Code, ColvertError
 from builder.formats.hashtree import BLOCK, PER_BLOCK, SIGNATURE, SUPERBLOCK
 from builder.pipeline.key import digest_bytes
@@ -35,7 +36,6 @@ from builder.signing.sign import Holder, sign_items, wanted
 from builder.signing.trust import Trust, read_certificate, read_trust
 from builder.tools.verity import signature_partition
 from builder.updates.contents import (
-    LOADER,
     REQUEST,
     ROOT_HASH,
     ROOT_HASH_SIGNATURE,
@@ -256,7 +256,7 @@ def boot(place: Path, build: Build, signatures: BootSignatures) -> None:
     )
     for name, data, own in (
         (f"{IMAGE}_{build.version}.efi", uki, signatures.uki),
-        (LOADER, program({".text": b"loader"}, size=3), signatures.loader),
+        (X86_64.loader, program({".text": b"loader"}, size=3), signatures.loader),
     ):
         whole = authenticode.attach(authenticode.parse_pe(data), own) if own else data
         (folder / name).write_bytes(whole)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from builder.arch import X86_64
 from builder.errors import Code, ColvertError
 from builder.formats.gpt import MIB, NO_GUID, SECTOR, Contents, Sizes, layout, place, script
 from builder.formats.sparse import copy_into
@@ -23,7 +24,16 @@ def contents(folder: Path, version: str = "1.2.3", usr_size: int = 4096) -> Cont
     with paths["usr"].open("wb") as stream:
         stream.truncate(usr_size)
     halves = (UUID("00112233445566778899aabbccddeeff"), UUID("ffeeddccbbaa99887766554433221100"))
-    return Contents("colvert", version, paths["esp"], paths["usr"], paths["verity"], *halves, paths["oem"])
+    return Contents(
+        "colvert",
+        version,
+        paths["esp"],
+        paths["usr"],
+        paths["verity"],
+        *halves,
+        paths["oem"],
+        architecture=X86_64,
+    )
 
 
 def test_table_is_the_promised_one(tmp_path: Path) -> None:

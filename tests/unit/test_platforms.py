@@ -15,18 +15,27 @@ import re
 import tarfile
 import xml.etree.ElementTree
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from builder.arch import X86_64
+from builder.build import platform_image
+from builder.build.disk import DISK
+from builder.build.platform_image import PlatformImage
 from builder.errors import Code, ColvertError
 from builder.formats.content import save
 from builder.formats.table import resized
+from builder.pipeline.artifact import Part
 from builder.pipeline.events import Events
-from builder.pipeline.stage import Executor, Stage
+from builder.pipeline.executor import Executor
+from builder.pipeline.index import part_digests
+from builder.pipeline.ingest import ingest_files
+from builder.pipeline.stage import Local
 from builder.pipeline.store import Store
-from builder.platforms import PLATFORMS, Context, qemu, rackspace
+from builder.platforms import PLATFORMS, Context, rackspace
 from builder.platforms.base import OEM_FOLDER, TEMPLATES, Job, Platform, render, write_oem
 from tests.unit.disks import content
 
@@ -37,14 +46,14 @@ INSECURE = "vagrant insecure public key"
 
 
 def context(root: Path = Path("/"), **settings: object) -> Context:
-    return Context("colvert", "Colvert", "1.2.3", root, 1_700_000_000, settings)
+    return Context("colvert", "Colvert", "1.2.3", root, 1_700_000_000, settings, architecture=X86_64)
 
 
 @pytest.fixture(autouse=True)
 def no_sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What comes of the SDK: firmware, and qemu-img's VHD."""
-    for name in (qemu.CODE, qemu.VARS):
-        path = tmp_path / "sdk" / name
+    for name in (X86_64.board.code, X86_64.board.variables):
+        path = tmp_path / "sdk" / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"firmware")
     monkeypatch.setattr(rackspace, "make_vhd", lambda disk, out, **_: save([b"vhd"], out))
@@ -122,7 +131,15 @@ def test_every_platform_has_its_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLATFORMS)
 def test_metadata_can_be_read_whatever_the_names_are(name: str, tmp_path: Path) -> None:
-    odd = Context("a-b_c.d", "O (S) + 1._-", "1a.2b", tmp_path / "sdk", 0, {"memory": 3 << 30, "cpus": 7})
+    odd = Context(
+        "a-b_c.d",
+        "O (S) + 1._-",
+        "1a.2b",
+        tmp_path / "sdk",
+        0,
+        {"memory": 3 << 30, "cpus": 7},
+        architecture=X86_64,
+    )
     PLATFORMS[name].make(Job(name, content(), odd, tmp_path, "stem"))
     for path in tmp_path.glob("stem*.json"):
         json.loads(path.read_text())
@@ -179,15 +196,31 @@ def test_a_template_with_a_name_nobody_gave_is_an_error() -> None:
 # what goes wrong on the way
 
 
+@dataclass(frozen=True)
+class NoSdk:
+    """A toolchain that nothing is started in."""
+
+    root: Path = Path("/nonexistent")
+    id: str = "none"
+
+
 def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Store:
     """Run a platform as a stage of a store; its disk is made without an SDK."""
     monkeypatch.setattr("builder.platforms.base.pack", lambda *_, **__: None)
     monkeypatch.setattr("builder.platforms.base.open_content", lambda *_: content())
     monkeypatch.setattr(Platform, "_own", lambda *_: content())
+    test = Platform("test", "test", (".img",), make)  # type: ignore[arg-type]
+    monkeypatch.setattr(platform_image, "PLATFORMS", {"test": test})
     store = Store(tmp_path / "store")
-    platform = Platform("test", "test", (".img",), make)  # type: ignore[arg-type]
-    stage = Stage("image:test", "test", 1, {}, lambda work: platform.emit(tmp_path, context(), work.out))
-    Executor(store, Events()).obtain(stage)
+    (tmp_path / DISK).write_bytes(b"disk")
+    disk = ingest_files(store, "disk", {DISK: tmp_path / DISK})
+    digests = part_digests(store.index(disk))
+    local = Local(*(tmp_path / name for name in ("logs", "failed", "distfiles", "slots", "metadata")))
+    Executor(store, Events(), NoSdk(), local).obtain(
+        PlatformImage(
+            X86_64.name, "test", Part(disk, DISK, digests[DISK]), None, "colvert", "Colvert", "1.2.3", 7, {}
+        )
+    )
     return store
 
 

@@ -6,12 +6,15 @@ import os
 import subprocess
 from pathlib import Path
 
+from builder.arch import X86_64
 from builder.platforms import Context
 from builder.platforms.base import render
 
 
 def context() -> Context:
-    return Context("colvert", "Colvert", "1.2.3", Path("/"), 0, {"memory": 1 << 30, "cpus": 2})
+    return Context(
+        "colvert", "Colvert", "1.2.3", Path("/"), 0, {"memory": 1 << 30, "cpus": 2}, architecture=X86_64
+    )
 
 
 def start(tmp_path: Path, *words: str, **env: str) -> tuple[int, str, str]:

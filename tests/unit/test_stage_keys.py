@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import builder
+from builder.arch import X86_64
 from builder.assembly.presets import UnitRules
 from builder.build.digests import Digests
 from builder.build.disk import Disk, PackedDisk
@@ -55,8 +56,9 @@ def artifact(name: str) -> Artifact:
     return Artifact("made", f"{name}-digest")
 
 
+ARCH = X86_64.name
 SLOT = Slot(artifact("usr"), artifact("boot"), "os", "1.0")
-ANNOUNCEMENT = Announcement("x86_64", "stable", 1, "0", 7)
+ANNOUNCEMENT = Announcement(ARCH, "stable", 1, "0", 7)
 OLD = Old("0.9", "ab" * 32, artifact("old"), {"usr": (10, "aa"), "uki": (20, "bb")})
 DESCRIBED = Described(
     cpv="a/b-1",
@@ -106,13 +108,15 @@ SAMPLES: tuple[Stage, ...] = (
     ),
     Usr(part("tree"), "os", "1.0", 7, "zstd,3", 65536, 1 << 30, 1 << 25),
     Initrd(part("tree"), part("side"), "os", "1.0", 7),
-    Uki(artifact("tree"), part("initrd"), "ab" * 32, ("quiet",), "os", "1.0"),
-    Boot(part("tree"), part("uki"), "ab", "os", "1.0", BootSignatures((b"u",), (b"l",), b"r", "c")),
-    Disk(artifact("usr"), artifact("boot"), "ab" * 32, "os", "1.0", 7, Sizes(), 1 << 33, artifact("keys")),
+    Uki(ARCH, artifact("tree"), part("initrd"), "ab" * 32, ("quiet",), "os", "1.0"),
+    Boot(ARCH, part("tree"), part("uki"), "ab", "os", "1.0", BootSignatures((b"u",), (b"l",), b"r", "c")),
+    Disk(
+        ARCH, artifact("usr"), artifact("boot"), "ab" * 32, "os", "1.0", 7, Sizes(), 1 << 33, artifact("keys")
+    ),
     PackedDisk(part("disk.raw"), "os", "1.0"),
     *(
         PlatformImage(
-            name, part("disk.raw"), artifact("packed"), "os", "Name", "1.0", 7, {"memory": 1, "disk": None}
+            ARCH, name, part("disk.raw"), artifact("packed"), "os", "Name", "1.0", 7, {"memory": 1, "cpus": 2}
         )
         for name in PLATFORMS
     ),
