@@ -141,3 +141,15 @@ def test_the_table_is_the_one_of_the_documentation() -> None:
 )
 def test_imports_are_found_wherever_they_are(text: str, names: set[str]) -> None:
     assert {name for _, name in imported(ast.parse(text))} == names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_begins_with_one_plain_sentence(module: str) -> None:
+    """Noun first: no name of the room before a colon, no relative clause in the place of a subject."""
+    text = ast.get_docstring(ast.parse(MODULES[module].read_text())) or ""
+    sentence, _, rest = text.partition("\n")
+    assert sentence.endswith(".") and (not rest or rest.startswith("\n")), sentence
+    room = room_of(module).capitalize()
+    assert not re.match(
+        rf"(?:{room or 'Builder'}|Manifest room|Release): |(?:What|Who|How|Where|Whether)\b", sentence
+    )
