@@ -23,7 +23,6 @@ from builder.signing.project_keys import ProjectKeys
 from builder.tools.esp import BootFiles, make_fat
 from builder.tools.oem import make_oem
 from builder.tools.sfdisk import make_disk
-from builder.tools.uki import LOADER, STUB
 from builder.tools.workspace import bench
 from tests.slots import EPOCH, ESP_SIZE, Release
 
@@ -74,11 +73,6 @@ def sign_root_hash(root_hash: str, keys: ProjectKeys, name: str) -> bytes:
 def firmware(host: Host, keys: ProjectKeys, out: Path) -> Firmware:
     """A firmware with the keys enrolled."""
     return Firmware.secure(enroll(host.sdk, open_home().cache, keys.variables(), out))
-
-
-def loader_of(release: Release) -> Path:
-    """The release's own boot loader, unsigned."""
-    return release.uki.stub.parents[len(Path(STUB).parts) - 1].parent / "tree" / LOADER
 
 
 @dataclass(frozen=True)
