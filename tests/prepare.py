@@ -23,7 +23,9 @@ from builder.build.initrd import INITRD
 from builder.build.session import Request, Session, open_session
 from builder.build.tree import REPORT, SIDE, TREE
 from builder.build.usr import USR, VERITY
+from builder.machine.credentials import checkout_key
 from builder.pipeline.events import Events
+from builder.pipeline.files import hidden_from_git
 from builder.pipeline.index import digest, survey
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.progress import PlainLines
@@ -34,6 +36,7 @@ from tests.clients.root import Clients, ensure_clients
 from tests.conftest import ROOT
 from tests.failings import PROPS
 from tests.releases import Made, Variant, make
+from tests.signer.root import ensure_signer
 from tests.slots import Release
 from tests.targets import Targets
 
@@ -240,8 +243,11 @@ GIVEN: Mapping[str, Callable[[], str]] = {
 
 def main() -> None:
     """Make all of it."""
-    for make_one in (packages, release, targets, image, _slots, releases, clients):
-        make_one()
+    for prepare in (packages, release, targets, image, _slots, releases, clients):
+        prepare()
+    ensure_signer(session().home)
+    # machines of the tests take the checkout's key
+    checkout_key(hidden_from_git(STATE))
 
 
 if __name__ == "__main__":
