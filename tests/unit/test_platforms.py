@@ -20,15 +20,15 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.platform_image import PlatformImage
 from builder.errors import Code, ColvertError
 from builder.formats.content import save
 from builder.formats.table import resized
-from builder.pipeline.events import Events
-from builder.pipeline.stage import Executor, Stage
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Context, qemu, rackspace
 from builder.platforms.base import OEM_FOLDER, TEMPLATES, Job, Platform, render, write_oem
 from tests.unit.disks import content
+from tests.unit.stages import Files, executor
 
 GOLDEN = Path(__file__).parent / "golden/platforms"
 DOCS = Path(__file__).parents[2] / "docs/targets"
@@ -184,11 +184,16 @@ def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Stor
     monkeypatch.setattr("builder.platforms.base.pack", lambda *_, **__: None)
     monkeypatch.setattr("builder.platforms.base.open_content", lambda *_: content())
     monkeypatch.setattr(Platform, "_own", lambda *_: content())
-    store = Store(tmp_path / "store")
     platform = Platform("test", "test", (".img",), make)  # type: ignore[arg-type]
-    stage = Stage("image:test", "test", 1, {}, lambda work: platform.emit(tmp_path, context(), work.out))
-    Executor(store, Events()).obtain(stage)
-    return store
+    monkeypatch.setattr("builder.build.platform_image.PLATFORMS", {**PLATFORMS, "test": platform})
+    run = executor(tmp_path / "store")
+    disk = run.obtain(Files({"disk.raw": ""})).part("disk.raw")
+    settings = context()
+    stage = PlatformImage(
+        "test", disk, None, settings.id, settings.name, settings.version, settings.epoch, settings.settings
+    )
+    run.obtain(stage)
+    return run.store
 
 
 def test_outputs_that_were_not_declared_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +216,8 @@ def test_what_ends_half_way_leaves_nothing(
     with pytest.raises(type(error)):
         _emit(tmp_path, monkeypatch, half)
     store = Store(tmp_path / "store")
-    assert list(store.entries()) == []
+    assert [entry.record.stage for entry in store.entries()] == ["files"]
     assert list((store.root / "tmp").iterdir()) == []
     whole = _emit(tmp_path, monkeypatch, lambda job: job.save(".img", [b"whole"]))
-    [entry] = whole.entries()
+    [entry] = [entry for entry in whole.entries() if entry.record.stage == "image"]
     assert [path.name for path in entry.out.iterdir()] == ["colvert-1.2.3-test.img"]
