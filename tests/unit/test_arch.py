@@ -33,9 +33,10 @@ def texts(path: Path) -> Iterator[str]:
         return
     tree = ast.parse(path.read_text())
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docstrings = {
-        node.body[0].value for node in ast.walk(tree) if isinstance(node, documented) and _has_docstring(node)
-    }
+    firsts = [
+        node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and _has_docstring(node)
+    ]
+    docstrings = {first.value for first in firsts if isinstance(first, ast.Expr)}
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=str(text)) if node not in docstrings:

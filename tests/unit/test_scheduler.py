@@ -111,6 +111,16 @@ def failing(code: Code = Code.COMMAND_FAILED, what: str = "no") -> Callable[[], 
     return step
 
 
+def after(other: str, step: Callable[[], object]) -> Callable[[], object]:
+    """A step that begins when another job has started."""
+
+    def both() -> None:
+        LOG.wait_for_start(other)
+        step()
+
+    return both
+
+
 @pytest.fixture
 def stages(tmp_path: Path) -> Executor:
     return executor(tmp_path / "store")
@@ -289,7 +299,7 @@ def test_after_a_failure_no_further_job_starts(stages: Executor, log: Log) -> No
     """What runs comes to its end, and its work is kept."""
     gate = threading.Event()
     log.steps["long"] = lambda: gate.wait(SOON)
-    log.steps["bad"] = lambda: (log.wait_for_start("long"), failing(what="bad failed")())
+    log.steps["bad"] = after("long", failing(what="bad failed"))
     jobs = [job("long"), job("bad"), job("b", "long"), *(job(f"other {n}", "bad") for n in range(3))]
     jobs += [job(f"free {number}", weight=Weight(cores=1)) for number in range(5)]
     # one core for what is to fail and what runs beside it: the free ones are left for later
@@ -350,7 +360,7 @@ def test_a_stage_that_cannot_be_made_is_a_failure_like_any_other(stages: Executo
 def test_an_error_of_ours_stops_what_runs(stages: Executor, log: Log) -> None:
     stopped = threading.Event()
     log.steps["long"] = lambda: stopped.wait(SOON)
-    log.steps["broken"] = lambda: (log.wait_for_start("long"), 1 / 0)
+    log.steps["broken"] = after("long", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         scheduler(stages, on_interrupt=stopped.set).run([job("long"), job("broken")])
     assert set(log.ended) == {"long", "broken"}
