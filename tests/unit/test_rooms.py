@@ -41,7 +41,7 @@ TABLE = {
 }
 EVERYWHERE = frozenset({"errors", "texts", "places", "arch"})
 # rooms that the table has a place for and that need not be there yet
-TO_COME = frozenset({"arch", "boot"})
+TO_COME = frozenset({"boot"})
 
 
 def direct(room: str) -> frozenset[str]:
