@@ -15,15 +15,17 @@ from pathlib import Path
 from uuid import UUID
 
 from builder.arch import DEFAULT
+from builder.boot import BootFiles
+from builder.boot.systemd_boot import LOADER
 from builder.build.initrd import INITRD
 from builder.build.tree import REPORT, SIDE, TREE
 from builder.build.usr import USR, VERITY
 from builder.formats.gpt import DISK_SIZE, MIB, NO_GUID, READ_ONLY, Contents, Placed, layout, place, script
 from builder.formats.sparse import copy_into
 from builder.tools.erofs import make_erofs
-from builder.tools.esp import BootFiles, make_fat
+from builder.tools.esp import make_fat
 from builder.tools.oem import make_oem
-from builder.tools.uki import EFI, UkiParts, make_uki
+from builder.tools.uki import UkiParts, make_uki
 from builder.tools.verity import make_verity
 from builder.tools.workspace import bench
 from tests.releases import Made
@@ -58,7 +60,7 @@ class Release:
             cmdline="",
             os_release=tree / TREE / "usr/lib/os-release",
             uname=kernel,
-            stub=tree / SIDE / EFI / DEFAULT.stub,
+            stub=tree / SIDE / LOADER.stub(DEFAULT),
         )
         return cls(
             id=loaded.manifest.id,
@@ -98,7 +100,7 @@ class Release:
 
 def loader_of(release: Release) -> Path:
     """The release's own boot loader, unsigned."""
-    return release.uki.os_release.parents[2] / EFI / DEFAULT.loader
+    return release.uki.os_release.parents[2] / LOADER.program(DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class Disk:
         name = f"{self.hot.id}_{self.hot.version}.efi"
         path = f"EFI/Linux/{name}"
         anything = next(iter(self.esp.values()))
-        files = dict(BootFiles(DEFAULT, loader, self.esp.get(path, anything), name).files(work))
+        files = LOADER.files(BootFiles(DEFAULT, loader, self.esp.get(path, anything), name), work)
         del files[path]
         files.update(self.esp)
         esp = make_fat(

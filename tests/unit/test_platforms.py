@@ -15,7 +15,6 @@ import re
 import tarfile
 import xml.etree.ElementTree
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,15 +28,13 @@ from builder.errors import Code, ColvertError
 from builder.formats.content import save
 from builder.formats.table import resized
 from builder.pipeline.artifact import Part
-from builder.pipeline.events import Events
-from builder.pipeline.executor import Executor
 from builder.pipeline.index import part_digests
 from builder.pipeline.ingest import ingest_files
-from builder.pipeline.stage import Local
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Context, rackspace
 from builder.platforms.base import OEM_FOLDER, TEMPLATES, Job, Platform, render, write_oem
 from tests.unit.disks import content
+from tests.unit.stages import executor
 
 GOLDEN = Path(__file__).parent / "golden/platforms"
 DOCS = Path(__file__).parents[2] / "docs/targets"
@@ -196,14 +193,6 @@ def test_a_template_with_a_name_nobody_gave_is_an_error() -> None:
 # what goes wrong on the way
 
 
-@dataclass(frozen=True)
-class NoSdk:
-    """A toolchain that nothing is started in."""
-
-    root: Path = Path("/nonexistent")
-    id: str = "none"
-
-
 def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Store:
     """Run a platform as a stage of a store; its disk is made without an SDK."""
     monkeypatch.setattr("builder.platforms.base.pack", lambda *_, **__: None)
@@ -215,8 +204,7 @@ def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Stor
     (tmp_path / DISK).write_bytes(b"disk")
     disk = ingest_files(store, "disk", {DISK: tmp_path / DISK})
     digests = part_digests(store.index(disk))
-    local = Local(*(tmp_path / name for name in ("logs", "failed", "distfiles", "slots", "metadata")))
-    Executor(store, Events(), NoSdk(), local).obtain(
+    executor(store.root).obtain(
         PlatformImage(
             X86_64.name, "test", Part(disk, DISK, digests[DISK]), None, "colvert", "Colvert", "1.2.3", 7, {}
         )
