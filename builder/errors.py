@@ -35,6 +35,7 @@ class Code(StrEnum):
     UNKNOWN_PACKAGE = "input.unknown-package"
     UNKNOWN_TARGET = "input.unknown-target"
     LICENCE_REFUSED = "input.licence-refused"
+    PACKAGE_REFUSED = "input.package-refused"
     LICENCE_TEXT = "input.licence-text-missing"
     USAGE = "input.usage"
     HOST_TOOL = "input.host-tool-missing"

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import Guest
 from builder.machine.probe import LOGIN_SECONDS, Running, boot
-from builder.machine.qemu import MachineSpec
+from builder.machine.qemu import Forward, MachineSpec
+from builder.machine.warm import set_clock
 
 # a machine under TCG shares the cores with whatever else runs here
 BOOT_SECONDS = 2 * LOGIN_SECONDS
 SETTLE_SECONDS = 600.0
+# makes a machine one that is restored from a snapshot
+Warm = Callable[[MachineSpec], MachineSpec]
 LOGIN = r"(?m)^\S+ login:"
+
+
+def spec_of(disk: Path, host: Host, **more: Any) -> MachineSpec:
+    """A machine that lets us in. It has one processor: two machines at once are what two cores do best."""
+    wanted = {"forwards": (Forward(22),), "credentials": ssh_credentials(host.key()), "cpus": 1, **more}
+    return MachineSpec(disk, **wanted)
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,8 @@ def let_in(made: Machine, running: Running) -> Booted:
     if running.silence.nudges:
         warnings.warn(f"silent for a while, see stall.py: {running.silence.nudges}", stacklevel=2)
     booted.guest.wait(SETTLE_SECONDS, running.alive)
+    if made.spec.snapshot is not None:
+        set_clock(booted.guest)
     return booted
 
 

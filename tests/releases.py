@@ -19,8 +19,8 @@ from builder.pipeline.events import Events
 from builder.platforms import Platform
 from builder.updates.contents import uki_name
 from builder.updates.delta import Earlier
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
 # One clock for all runs: the same image has the same bytes tomorrow, so that a verdict on it holds.
 EPOCH = 1_764_000_000
 # Ten years from there machines take the index; the manifest's own default would soon be over.
@@ -40,7 +40,7 @@ class Made:
 
     @property
     def parts(self) -> dict[str, Path]:
-        """What an update writes: the unsigned UKI and the usr image with its hash tree."""
+        """What an update writes: the usr image with its hash tree, and the UKI."""
         loaded = self.session.loaded
         uki = uki_name(loaded.manifest.id, loaded.version)
         return {

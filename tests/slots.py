@@ -6,7 +6,6 @@ with version 2 is said by its UKI's command line, by what its file system holds,
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,6 @@ from uuid import UUID
 from builder.arch import DEFAULT
 from builder.boot import BootFiles
 from builder.boot.systemd_boot import LOADER
-from builder.build.initrd import INITRD
-from builder.build.tree import REPORT, SIDE, TREE
-from builder.build.usr import USR, VERITY
 from builder.formats.gpt import DISK_SIZE, MIB, NO_GUID, READ_ONLY, Contents, Placed, layout, place, script
 from builder.formats.sparse import copy_into
 from builder.tools.erofs import make_erofs
@@ -28,7 +24,6 @@ from builder.tools.oem import make_oem
 from builder.tools.uki import UkiParts, make_uki
 from builder.tools.verity import make_verity
 from builder.tools.workspace import bench
-from tests.releases import Made
 
 # FAT32 of this size holds three UKIs, and a file that fills it is soon written
 ESP_SIZE = 128 * MIB
@@ -47,30 +42,8 @@ class Release:
     root_hash: str
     uki: UkiParts
     words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, made: Made) -> Release:
-        """Of a variant whose jobs `usr` and `initrd` were done."""
-        loaded, tree = made.session.loaded, made.path("tree")
-        kernel = json.loads((tree / REPORT).read_text())["kernel"]
-        parts = UkiParts(
-            architecture=DEFAULT,
-            kernel=tree / SIDE / "usr/lib/modules" / kernel / "vmlinuz",
-            initrd=made.path("initrd", INITRD),
-            cmdline="",
-            os_release=tree / TREE / "usr/lib/os-release",
-            uname=kernel,
-            stub=tree / SIDE / LOADER.stub(DEFAULT),
-        )
-        return cls(
-            id=loaded.manifest.id,
-            version=loaded.version,
-            usr=made.path("usr", USR),
-            verity=made.path("usr", VERITY),
-            root_hash=made.image.root_hash,
-            uki=parts,
-            words=tuple(loaded.manifest.kernel.command_line),
-        )
+    # its boot loader, unsigned
+    loader: Path
 
     def emptied(self, work: Path, sdk_root: Path) -> Release:
         """The same version with a valid file system that has nothing in it, validly hashed."""
@@ -96,11 +69,6 @@ class Release:
         found = re.search(r"(?m)^\s*0:\s+\d+\.\.\s*\d+\s*\|\s*\d+\s*:\s*(\d+)\.\.", told)
         assert found, told
         return int(found[1])
-
-
-def loader_of(release: Release) -> Path:
-    """The release's own boot loader, unsigned."""
-    return release.uki.os_release.parents[2] / LOADER.program(DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -136,12 +104,11 @@ class Disk:
             return table.take("disk", out)
 
     def _esp(self, work: Path, sdk_root: Path) -> Path:
-        loader = loader_of(self.hot)
         # the entry of slot A under its blessed name, and whatever else a test wants there
         name = f"{self.hot.id}_{self.hot.version}.efi"
         path = f"EFI/Linux/{name}"
         anything = next(iter(self.esp.values()))
-        files = LOADER.files(BootFiles(DEFAULT, loader, self.esp.get(path, anything), name), work)
+        files = LOADER.files(BootFiles(DEFAULT, self.hot.loader, self.esp.get(path, anything), name), work)
         del files[path]
         files.update(self.esp)
         esp = make_fat(
@@ -158,7 +125,8 @@ class Disk:
             None, work / "oem.raw", sdk_root=sdk_root, size=MIB * 256, epoch=EPOCH, identity="slots"
         )
         contents = Contents(
-            architecture=DEFAULT, id=hot.id, version=hot.version, esp=esp, usr=hot.usr, verity=hot.verity,
+            architecture=DEFAULT,
+            id=hot.id, version=hot.version, esp=esp, usr=hot.usr, verity=hot.verity,
             usr_uuid=hot.half(0), verity_uuid=hot.half(1), oem=oem,
         )  # fmt: skip
         partitions = list(layout(contents))

@@ -1,4 +1,4 @@
-"""Snapshots: the stored states of warm machines, each made the first time that it is asked for."""
+"""Snapshots of warm machines, each made when it is first asked for."""
 
 from __future__ import annotations
 

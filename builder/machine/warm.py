@@ -1,4 +1,4 @@
-"""Warm machine: the stage that boots a machine once and keeps its state, from which others go on in seconds.
+"""Stage `warm`: one boot of a machine, kept as a snapshot from which others go on in seconds.
 
 The guest is stopped when systemd has no job left, and QEMU writes its memory and devices to a file (a
 migration to nowhere). What is restored is that guest again, with its machine id, host keys and all that it

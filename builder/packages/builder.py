@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from builder.packages.capabilities import check_capabilities
 from builder.packages.distfile import Source
 from builder.packages.fetch import Distfile, Fetcher, distfiles
 from builder.packages.overlay import Settings
@@ -61,7 +62,11 @@ class Builder:
     # --- jobs ---------------------------------------------------------------------
 
     def jobs(self, wanted: Iterable[str] | None = None) -> list[Job]:
-        """A job for every package of the plan, or for those wanted and all that they need."""
+        """A job for every package of the plan, or for those wanted and all that they need.
+
+        Raises PACKAGE_REFUSED before anything is compiled where an image would lose what a package sets.
+        """
+        check_capabilities(self.plan, self.recipes)
         sources = {cpv: self.sources(node) for cpv, node in self.plan.nodes.items()}
         fetch = _Once(
             # all at once: a source that is gone shows before hours of compiling

@@ -66,6 +66,11 @@ class Recipes:
             chosen[f"{folder}/{name}"] = (self.overlays[folder], name)
         return select(self.store, "recipe", chosen)
 
+    def ebuild(self, node: Node) -> str:
+        """The text of a package's ebuild, in the copy that the store has."""
+        name = resolve(self.indexes[node.repository], node.ebuild)
+        return (self.store.place(self.overlays[node.repository]) / name).read_text(errors="replace")
+
     @cached_property
     def _common(self) -> dict[str, tuple[Artifact, str]]:
         """What every package sees: the profiles in use, and what makes a directory a repository."""

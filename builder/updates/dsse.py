@@ -68,12 +68,12 @@ def parse(data: bytes) -> Envelope:
 
 
 def verify(envelope: Envelope, payload_type: str, ring: Iterable[PublicKey]) -> bytes:
-    """The payload, where a key of the ring signed it as `payload_type`."""
+    """The payload, where one of the trusted keys signed it as `payload_type`."""
     if envelope.payload_type != payload_type:
         raise ColvertError(Code.RELEASE_INVALID, f"the envelope holds {envelope.payload_type[:80]!r}")
     payload = envelope.content()
     message = pae(payload_type, payload)
-    # keyid is a hint that nobody signed (DSSE, "Protocol"): any key of the ring may fit
+    # keyid is a hint that nobody signed (DSSE, "Protocol"): any of the trusted keys may fit
     for key in ring:
         if any(key.verifies(message, _decode(signature.sig)) for signature in envelope.signatures):
             return payload

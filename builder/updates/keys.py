@@ -42,7 +42,7 @@ _Private = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key of the ring."""
+    """The public half of a key."""
 
     key: _Public
 

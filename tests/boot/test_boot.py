@@ -1,7 +1,8 @@
 """Boot: what a built image is and does, seen from inside the running guest and from its console.
 
 Three clones of one image run at once: `first` and `second` let the checkout's key in, `closed`
-was given no credential. The tests that change a machine stand last.
+was given no credential. `first` is booted here; the others had a first boot of their own, when their
+snapshots were made. The tests that change a machine stand last.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from builder.audit.findings import judge
+from builder.audit.policy import Check, LoadedPolicy
+from builder.audit.sockets import COMMAND, check_sockets
 from builder.formats.gpt import ALIGNMENT, ESP_SIZE, MIB, USR_SIZE
-from builder.machine.credentials import checkout_key, ssh_credentials
+from builder.machine.credentials import checkout_key
 from builder.machine.files import Host, Machine, machine
 from builder.machine.guest import SSH_FAILED
 from builder.machine.probe import Running, boot
-from builder.machine.qemu import DISK_PATH, Bus, Forward, MachineSpec, Nic
+from builder.machine.qemu import DISK_PATH, Bus, MachineSpec, Nic
 from builder.sandbox.run import run
-from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Booted, let_in, up
+from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Booted, Warm, let_in, spec_of, up
 
 pytestmark = pytest.mark.boot
 
@@ -43,15 +47,7 @@ def identity(booted: Booted) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def spec(image: Path, host: Host) -> MachineSpec:
-    return MachineSpec(
-        image,
-        memory=1024,
-        cpus=2,
-        disk_size=LARGER_DISK,
-        forwards=(Forward(22),),
-        credentials=ssh_credentials(host.key()),
-        isolated=True,
-    )
+    return spec_of(image, host, disk_size=LARGER_DISK, isolated=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Clones:
 
 
 @pytest.fixture(scope="module")
-def clones(spec: MachineSpec, host: Host) -> Iterator[Clones]:
+def clones(spec: MachineSpec, host: Host, warm: Warm) -> Iterator[Clones]:
     """Three machines of one image that run together; each boots alone, since it needs all cores."""
     with ExitStack() as stack:
 
@@ -74,8 +70,8 @@ def clones(spec: MachineSpec, host: Host) -> Iterator[Clones]:
             running.wait_login(BOOT_SECONDS)
             return Booted(running, running.guest(host.key()))
 
-        first, second = start(spec), start(spec)
-        closed = start(replace(spec, credentials={}), enter=False)
+        first, second = start(spec), start(warm(spec))
+        closed = start(warm(replace(spec, credentials={})), enter=False)
         yield Clones(first, second, closed)
 
 
@@ -146,6 +142,16 @@ def test_no_unit_failed(first: Booted) -> None:
     assert first.settled() == "running"
 
 
+def test_it_listens_only_on_what_the_policy_names(first: Booted, policy: LoadedPolicy) -> None:
+    first.healthy()
+    text = first.ask(COMMAND)
+    found = list(check_sockets(text))
+    verdict = judge(found, policy, (Check.SOCKETS,))
+    assert [f"{one.where or ''} {one.subject} {one.what}" for one in verdict.findings] == [], text
+    # we came in by ssh, so a list without it would be a wrong list
+    assert any(one.detail.startswith("tcp/22 ") for one in found)
+
+
 def test_the_entry_is_blessed(first: Booted) -> None:
     first.settled()
     assert first.ask("systemctl is-active boot-complete.target") == "active"
@@ -211,7 +217,7 @@ def test_a_second_boot_is_the_same_machine(clones: Clones) -> None:
     first = clones.first
     before = identity(first)
     uuid = first.ask("findmnt -no UUID /")
-    first.ask("echo kept > /root/marker && sync")
+    first.ask("echo mine > /etc/mine; echo kept > /root/marker && sync")
     position = first.running.console.position()
     first.reboot()
     assert identity(first) == before

@@ -7,7 +7,6 @@ Each machine starts with version 1, which has proved itself, and version 2, whic
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -20,14 +19,11 @@ from typing import Any
 
 import pytest
 
-from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.guest import Guest
 from builder.machine.probe import LOGIN_SECONDS, Running, boot
-from builder.machine.qemu import Forward, MachineSpec
-from tests.booted import Place
+from tests.booted import Place, spec_of
 from tests.build.places import open_place
-from tests.releases import Variant
 from tests.slots import Disk, Release
 
 pytestmark = pytest.mark.boot
@@ -35,35 +31,6 @@ pytestmark = pytest.mark.boot
 BOOT_SECONDS = 2 * LOGIN_SECONDS
 SETTLE_SECONDS = 600.0
 FAILED = "/var/lib/colvert/failed"
-
-_CHECK = """#!/bin/sh
-# fails, or freezes PID 1, where the command line of this test's kernel says so
-if grep -q colvert.test=health /proc/cmdline; then echo "the web server does not answer"; exit 3; fi
-grep -q colvert.test=freeze /proc/cmdline || exit 0
-echo "the system stops here"
-cd /sys/fs/cgroup/init.scope
-echo 1 > cgroup.freeze
-until grep -qx "frozen 1" cgroup.events; do sleep 1; done
-echo "PID 1 is frozen" > /dev/kmsg
-sleep infinity
-"""
-_UNIT = """[Unit]
-Description={what}
-[Service]
-Type=oneshot
-ExecStart={command}
-"""
-# nothing reads it, and it is long enough to have blocks of its own
-_RARE = "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in range(4096))
-PROPS: dict[str, str | tuple[str, int]] = {
-    "/etc/colvert/health.d/50-test": (_CHECK, 0o755),
-    "/usr/lib/systemd/system/broken.service": _UNIT.format(what="Broken", command="/usr/bin/false"),
-    "/usr/lib/systemd/system/stuck.service": _UNIT.format(
-        what="Stuck", command="/usr/bin/sleep infinity"
-    ).replace("[Service]", "DefaultDependencies=no\nBefore=sysinit.target\n[Service]"),
-    "/usr/lib/colvert-test/hang": ("#!/bin/sh\nwhile :; do sleep 1000; done\n", 0o755),
-    "/usr/lib/colvert-test/rare": _RARE,
-}
 
 
 @dataclass(frozen=True)
@@ -194,13 +161,9 @@ class Versions(Place):
 
 
 @pytest.fixture(scope="module")
-def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Versions]:
-    request.getfixturevalue("packages")
+def place(host: Host, slots: tuple[Release, Release]) -> Iterator[Versions]:
     with open_place() as directory:
-        one, two = (
-            Release.of(Variant(version, PROPS).make(directory, "usr", "initrd")) for version in ("1", "2")
-        )
-        yield Versions(host, directory, one, two)
+        yield Versions(host, directory, *slots)
 
 
 @dataclass
@@ -252,8 +215,7 @@ class Booted:
 
 @contextmanager
 def _started(disk: Path, host: Host) -> Iterator[Booted]:
-    spec = MachineSpec(disk, forwards=(Forward(22),), credentials=ssh_credentials(host.key()), isolated=True)
-    with machine(spec, host) as made, boot(made) as running:
+    with machine(spec_of(disk, host, isolated=True), host) as made, boot(made) as running:
         yield Booted(running, running.guest(host.key()))
 
 

@@ -16,11 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from builder.build.image import build_images
-from builder.build.session import Request, open_session
-from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
-from builder.machine.qemu import Forward, MachineSpec
-from builder.pipeline.events import Events
 from builder.signing.project_keys import create, utc_now
 from builder.signing.rotation import rotate
 from builder.updates.delta import SIGNED, UNSIGNED
@@ -28,7 +24,7 @@ from builder.updates.dsse import sign
 from builder.updates.index import PAYLOAD_TYPE
 from builder.updates.keys import Signer
 from tests.boot.updates import Client
-from tests.booted import up
+from tests.booted import spec_of, up
 from tests.build.places import open_place
 from tests.releases import Variant
 from tests.server import serve
@@ -71,7 +67,7 @@ def fleet(packages: Mapping[str, object]) -> Iterator[Fleet]:
         root.mkdir()
         for version, ring in (("1", [old, new]), ("2", [new]), ("3", [new])):
             manifest = {"keys": {"release": "fleet"}, "update": {"keys": [str(path) for path in ring]}}
-            session = open_session(Request(Variant(version, {}, manifest).write(place)), Events())
+            session = Variant(version, {}, manifest).open(place)
             for file in (build_images(session, ("qemu",), out) / "update").glob("*.zst"):
                 shutil.copyfile(file, root / file.name)
         with serve(Site(root)) as site:
@@ -85,8 +81,8 @@ def fleet(packages: Mapping[str, object]) -> Iterator[Fleet]:
 
 def test_machines_follow_to_the_new_key_and_leave_the_old_one(fleet: Fleet, host: Host) -> None:
     [image] = (fleet.out / "1/qemu").glob("*.qcow2")
-    spec = MachineSpec(image, forwards=(Forward(22),), credentials=ssh_credentials(host.key()))
-    with up(spec, host) as booted:
+    # its keys are made for this test, so no snapshot of it would serve a second time
+    with up(spec_of(image, host), host) as booted:
         booted.ask(f"mkdir -p /etc/colvert; echo SOURCE={fleet.site.url} > /etc/colvert/update.conf")
         booted.healthy()
         client = Client(booted)

@@ -25,11 +25,12 @@ from builder.machine.credentials import KeyPair, ssh_credentials
 from builder.machine.files import Host, disk_format, machine
 from builder.machine.guest import SSH_FAILED
 from builder.machine.probe import LOGIN_SECONDS, boot
-from builder.machine.qemu import Bus, Forward, MachineSpec, Nic
+from builder.machine.qemu import Bus, Nic
 from builder.platforms import PLATFORMS
 from builder.tools.workspace import bench
+from tests.booted import spec_of
 from tests.clients.root import Clients
-from tests.conftest import Targets
+from tests.targets import Targets
 
 pytestmark = pytest.mark.boot
 
@@ -133,15 +134,10 @@ def test_the_file_itself_boots(
     assert disk_format(disk) == place.format
     vagrant = place.platform == "vagrant"
     key = insecure_key if vagrant else host.key()
-    spec = MachineSpec(
-        disk,
-        bus=place.bus,
-        nic=place.nic,
-        forwards=(Forward(22),),
-        # Vagrant's machines know its key from their own OEM partition
-        credentials={} if vagrant else ssh_credentials(key),
-        isolated=True,
-        loader=loader,
+    # Vagrant's machines know its key from their own OEM partition
+    credentials = {} if vagrant else ssh_credentials(key)
+    spec = spec_of(
+        disk, host, bus=place.bus, nic=place.nic, isolated=True, loader=loader, credentials=credentials
     )
     with machine(spec, host) as made, boot(made) as running:
         running.wait_login(BOOT_SECONDS)

@@ -10,29 +10,24 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, Machine, machine
 from builder.machine.probe import boot
-from builder.machine.qemu import DISK_PATH, RUN_DIR, Forward, MachineSpec
+from builder.machine.qemu import DISK_PATH, RUN_DIR, MachineSpec
 from builder.sandbox.run import run
-from tests.boot.updates import Client, Releases, released
-from tests.booted import let_in, up
+from tests.boot.updates import Client, Releases, published
+from tests.booted import Warm, let_in, spec_of, up
+from tests.build.places import workplace
 from tests.crash import FLUSH, Entry, cut, read_log
-from tests.releases import Variant
 
 pytestmark = pytest.mark.boot
 
-VARIANTS = (
-    Variant("1", {"/usr/share/colvert-test/version": "1\n"}),
-    Variant("2", {"/usr/share/colvert-test/version": "2\n"}),
-)
 CUTS = 30
 # those of the thirty that every run tries: one in the slot's writing, the last one
 SAMPLE = (8, 29)
@@ -56,10 +51,15 @@ class Logged:
 
 
 @pytest.fixture(scope="module")
-def releases(packages: Mapping[str, object]) -> Iterator[Releases]:
-    with released(VARIANTS) as found:
+def releases(built: Path) -> Iterator[Releases]:
+    with published(built) as found:
         found.offer("2")
         yield found
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    yield from workplace()
 
 
 def _flatten(made: Machine, out: Path) -> Path:
@@ -75,19 +75,19 @@ def _flatten(made: Machine, out: Path) -> Path:
 @pytest.fixture(scope="module")
 def spec(releases: Releases, host: Host) -> MachineSpec:
     [image] = (releases.out / "1/qemu").glob("*.qcow2")
-    return MachineSpec(image, forwards=(Forward(22),), credentials=ssh_credentials(host.key()))
+    return spec_of(image, host)
 
 
 @pytest.fixture(scope="module")
-def logged(spec: MachineSpec, releases: Releases, host: Host) -> Iterator[Logged]:
+def logged(spec: MachineSpec, releases: Releases, host: Host, warm: Warm, place: Path) -> Iterator[Logged]:
     """A machine of version 1 that has proved itself is switched on again and updated."""
-    with machine(spec, host) as made:
+    with machine(warm(spec), host) as made:
         with boot(made) as running:
             booted = let_in(made, running)
             booted.ask(f"mkdir -p /etc/colvert; echo SOURCE={releases.site.url} > /etc/colvert/update.conf")
             booted.healthy()
             running.shutdown()
-        before = _flatten(made, releases.out / "before.raw")
+        before = _flatten(made, place / "before.raw")
     with machine(replace(spec, disk=before, log_writes=True), host) as made:
         with boot(made) as running:
             client = Client(let_in(made, running))

@@ -15,17 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host, machine
 from builder.machine.probe import boot
-from builder.machine.qemu import Firmware, Forward, MachineSpec
+from builder.machine.qemu import Firmware, MachineSpec
 from builder.signing.authenticode import digest_program
 from builder.signing.project_keys import ProjectKeys, create, utc_now
 from builder.signing.rotation import revoke, rotate
 from builder.signing.signature_list import ATTRIBUTES, VENDORS, Signature, read_signatures
-from tests.booted import BOOT_SECONDS, Booted, Place, let_in, up
+from tests.booted import BOOT_SECONDS, Booted, Place, let_in, spec_of, up
 from tests.build.places import open_place
-from tests.releases import Variant
 from tests.signed import (
     SECURE_CODE,
     SignedDisk,
@@ -35,7 +33,7 @@ from tests.signed import (
     sign_root_hash,
     with_words,
 )
-from tests.slots import Release, loader_of
+from tests.slots import Release
 
 pytestmark = pytest.mark.boot
 
@@ -68,28 +66,21 @@ class Signers(Place):
 
     def disk(self, uki: Path, *, loader: Path | None = None, **more: dict[str, Path]) -> Path:
         """A disk with that UKI; its loader is signed unless another one is given."""
-        loader = loader or self.signed(loader_of(self.release))
+        loader = loader or self.signed(self.release.loader)
         disk = SignedDisk(self.release, loader, {"colvert_1.efi": uki}, **more)
         return disk.make(self.folder() / "disk.raw", self.host.sdk)
 
     def spec(self, disk: Path, keys: ProjectKeys | None = None) -> MachineSpec:
         """A machine that enforces Secure Boot and lets us in."""
-        return MachineSpec(
-            disk,
-            firmware=firmware(self.host, keys or self.keys, self.folder() / "vars.fd"),
-            credentials=ssh_credentials(self.host.key()),
-            forwards=(Forward(22),),
-            isolated=True,
-        )
+        own = firmware(self.host, keys or self.keys, self.folder() / "vars.fd")
+        return spec_of(disk, self.host, firmware=own, isolated=True)
 
 
 @pytest.fixture(scope="module")
-def place(host: Host, request: pytest.FixtureRequest) -> Iterator[Signers]:
-    request.getfixturevalue("packages")
+def place(host: Host, slot: Release) -> Iterator[Signers]:
     with open_place() as directory:
-        release = Release.of(Variant("1").make(directory, "usr", "initrd"))
         keys, foreign = (create(directory / name, name, utc_now()) for name in ("ours", "foreign"))
-        yield Signers(host, directory, release, keys, foreign)
+        yield Signers(host, directory, slot, keys, foreign)
 
 
 def enforcing(booted: Booted) -> bool:
@@ -164,7 +155,7 @@ def test_a_uki_is_refused(place: Signers, make: Callable[[Signers], Path]) -> No
 
 
 def test_an_unsigned_loader_is_refused(place: Signers) -> None:
-    disk = place.disk(place.signed(place.uki()), loader=loader_of(place.release))
+    disk = place.disk(place.signed(place.uki()), loader=place.release.loader)
     refused(place, disk, r"BdsDxe: failed to load Boot0001 .*: Access Denied")
 
 

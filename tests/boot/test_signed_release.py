@@ -14,16 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
-from builder.machine.qemu import Forward, MachineSpec
 from builder.sandbox.home import open_home
 from builder.sandbox.run import hand_over
 from builder.signing.project_keys import ProjectKeys, create, utc_now
 from builder.updates.contents import BOOT, VERITY_SIGNATURE
 from tests.boot.test_secure_boot import enforcing
 from tests.boot.updates import Client
-from tests.booted import up
+from tests.booted import spec_of, up
 from tests.build.places import workplace
 from tests.releases import Variant
 from tests.server import serve
@@ -68,13 +66,8 @@ def fleet(host: Host, packages: object) -> Iterator[Fleet]:
 @pytest.fixture(scope="module")
 def client(fleet: Fleet, host: Host) -> Iterator[Client]:
     [image] = (fleet.releases[0] / "qemu").glob("*.qcow2")
-    spec = MachineSpec(
-        image,
-        firmware=firmware(host, fleet.keys, fleet.desk.work / "vars.fd"),
-        credentials=ssh_credentials(host.key()),
-        forwards=(Forward(22),),
-    )
-    with up(spec, host) as booted:
+    own = firmware(host, fleet.keys, fleet.desk.work / "vars.fd")
+    with up(spec_of(image, host, firmware=own), host) as booted:
         yield Client(booted)
 
 

@@ -11,19 +11,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from builder.machine.credentials import ssh_credentials
 from builder.machine.files import Host
-from builder.machine.qemu import Forward, MachineSpec
 from builder.updates.dsse import parse
 from builder.updates.keys import Signer
 from tests import updates
-from tests.boot.updates import Client, Index, Releases, changed, released
-from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, up
-from tests.releases import Variant
+from tests.boot.updates import Client, Index, Releases, changed, published
+from tests.booted import BOOT_SECONDS, SETTLE_SECONDS, Warm, spec_of, up
 from tests.server import Act, Handler
 
 pytestmark = pytest.mark.boot
@@ -58,30 +56,16 @@ ExecStartPost=/bin/sh -c 'cat /proc/self/cgroup > {GROUP}; \
 HOLD = f"until systemctl --quiet is-active {RESTART}.service; do sleep 1; done; sleep 3"
 
 
-def _variant(version: str, **files: str) -> Variant:
-    common = {"/usr/share/colvert-test/version": f"{version}\n", SETTING: f"of {version}\n"}
-    return Variant(version, {**common, **{f"/etc/colvert-test/{name}": text for name, text in files.items()}})
-
-
-VARIANTS = (
-    _variant("1", gone="of 1\n", mine="of 1\n"),
-    _variant("2", new="of 2\n", mine="of 2\n"),
-    _variant("3"),
-    Variant("4", {"/etc/colvert/health.d/tired": ("#!/bin/sh\necho I am tired\nexit 3\n", 0o755)}),
-)
-
-
 @pytest.fixture(scope="module")
-def releases(packages: Mapping[str, object]) -> Iterator[Releases]:
-    with released(VARIANTS) as found:
+def releases(built: Path) -> Iterator[Releases]:
+    with published(built) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def client(releases: Releases, host: Host) -> Iterator[Client]:
+def client(releases: Releases, host: Host, warm: Warm) -> Iterator[Client]:
     [image] = (releases.out / "1/qemu").glob("*.qcow2")
-    spec = MachineSpec(image, forwards=(Forward(22),), credentials=ssh_credentials(host.key()))
-    with up(spec, host) as booted:
+    with up(warm(spec_of(image, host)), host) as booted:
         booted.ask(f"mkdir -p /etc/colvert; echo SOURCE={releases.site.url} > /etc/colvert/update.conf")
         booted.healthy()
         yield Client(booted)

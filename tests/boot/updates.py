@@ -1,29 +1,26 @@
-"""Updates: releases that are built and served, and the update client of a machine, for the boot tests."""
+"""Updates: releases that are served, and the update client of a machine, for the boot tests."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.build.image import build_images
-from builder.build.session import Request, open_session
-from builder.pipeline.events import Events
 from builder.updates.dsse import parse, sign
 from builder.updates.index import PAYLOAD_TYPE
 from builder.updates.keys import Signer, development_key
 from tests.booted import SETTLE_SECONDS, Booted
 from tests.build.places import open_place
-from tests.releases import Variant
+from tests.conftest import ROOT
 from tests.server import serve
 from tests.site import Site
 
 Index = dict[str, Any]
-STATE = Path(".colvert")
+STATE = ROOT / ".colvert"
 
 
 @dataclass(frozen=True)
@@ -67,17 +64,14 @@ def without_deltas(index: Index) -> None:
 
 
 @contextmanager
-def released(variants: Sequence[Variant]) -> Iterator[Releases]:
-    """Build releases in their order, each with deltas from those before it, and serve them."""
+def published(out: Path) -> Iterator[Releases]:
+    """Serve the update files of the releases in OUT; none is announced yet."""
     with open_place() as place:
-        out, root = place / "out", place / "site"
-        root.mkdir()
-        for variant in variants:
-            session = open_session(Request(variant.write(place), state=STATE), Events())
-            release = build_images(session, ("qemu",), out, [out] if out.exists() else [])
+        for release in out.iterdir():
             for file in (release / "update").iterdir():
-                shutil.copyfile(file, root / file.name)
-        with serve(Site(root)) as site:
+                shutil.copyfile(file, place / file.name)
+        (place / "index.json").unlink()
+        with serve(Site(place)) as site:
             yield Releases(out, site)
 
 

@@ -1,4 +1,4 @@
-"""Places that sandboxed programs reach, other circumstances, our programs on the host, and a disk's table."""
+"""Places that sandboxed programs reach, other circumstances, and a disk's table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from builder.build.session import Session
 from builder.formats.gpt import SECTOR
-from builder.packages.package import IMAGE
 from builder.pipeline.store import discard
 from builder.tools.workspace import bench
 
@@ -41,17 +39,6 @@ def elsewhere() -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, processors)
         os.umask(mask)
-
-
-def programs_of(session: Session, package: str) -> tuple[list[str], Path]:
-    """How the programs of a package start on the host, with its own loader and libraries; and its files."""
-    built = session.build_packages([package])
-    node = session.plan.find(package)
-    images = {cpv: session.store.path(entry.part(IMAGE)) for cpv, entry in built.items()}
-    libraries = [images[cpv] / "usr/lib" for cpv in session.plan.sysroot(node.cpv)]
-    [loader] = [path for folder in libraries for path in folder.glob("ld-linux-x86-64.so.2")]
-    start = [str(loader), "--library-path", ":".join(str(path) for path in libraries)]
-    return start, images[node.cpv]
 
 
 def read_table(disk: Path, *, sdk_root: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import metadata, server
-from tests.build.places import programs_of
+from tests.build.programs import programs_of
 from tests.metadata import Service
 from tests.server import Act, Handler, serve
 

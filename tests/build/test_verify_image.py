@@ -27,8 +27,8 @@ from builder.formats.table import ENTRY, ENTRY_SIZE
 from builder.platforms import PLATFORMS, Context
 from builder.tools.workspace import bench
 from tests.build.places import find_partition, read_table, workplace
-from tests.conftest import Targets
 from tests.releases import Variant
+from tests.targets import Targets
 
 ARM_USR = UUID("b0e01050-ee5f-4390-949a-9101b17104e9")
 IMAGES = (
@@ -104,11 +104,11 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def bank(targets: Targets, session: Session, place: Path) -> Iterator[Bank]:
+def bank(targets: Targets, targets_session: Session, place: Path) -> Iterator[Bank]:
     work = place / "work"
     work.mkdir()
     work.chmod(0o755)
-    yield Bank(targets, work, session)
+    yield Bank(targets, work, targets_session)
     shutil.rmtree(work)
 
 
@@ -221,7 +221,7 @@ def test_an_ova_whose_manifest_does_not_fit(bank: Bank) -> None:
 
 
 @pytest.fixture(scope="module")
-def other(session: Session, targets: Targets, place: Path) -> Callable[[str], Path]:
+def other(targets: Targets, place: Path) -> Callable[[str], Path]:
     """Disks of other releases that were built as properly, made once."""
     made: dict[str, Path] = {}
 

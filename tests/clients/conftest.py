@@ -10,7 +10,7 @@ from builder.sandbox.run import hand_over
 from tests.build.places import open_place
 from tests.clients.desk import Desk
 from tests.clients.root import Clients
-from tests.conftest import Targets
+from tests.targets import Targets
 
 
 @pytest.fixture

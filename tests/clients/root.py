@@ -16,6 +16,7 @@ from builder.sandbox.home import Home
 from builder.sandbox.pypi import download
 from builder.sandbox.run import Bind, Sandbox, run
 
+DATA = ("recipe",)
 RECIPE = Path(__file__).parent / "recipe"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.desk import Desk
-from tests.conftest import Targets
+from tests.targets import Targets
 
 ENV = {
     "AWS_ACCESS_KEY_ID": "nobody",

@@ -8,7 +8,7 @@ import pytest
 
 from builder.machine.console import Console
 from tests.clients.desk import HOME, Desk
-from tests.conftest import Targets
+from tests.targets import Targets
 
 BOOT_SECONDS = 1200.0
 VIRSH = 'virsh() { command virsh --quiet --connect qemu:///session "$@"; }\n'

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from tests.clients.desk import Desk
-from tests.conftest import Targets
+from tests.targets import Targets
 
 INFO = 'cot info --verbose "$1"'
 MANIFEST = re.compile(

@@ -15,7 +15,7 @@ import pytest
 from builder.machine.console import Console
 from builder.platforms.vagrant import PROVIDERS
 from tests.clients.desk import Desk
-from tests.conftest import Targets
+from tests.targets import Targets
 
 NAMES = [provider.name for provider in PROVIDERS]
 UP_SECONDS = 1200.0

@@ -17,6 +17,7 @@ from builder.sandbox.home import Home
 from builder.sandbox.pypi import download
 from builder.sandbox.run import Bind, Result, Sandbox, run
 
+DATA = ("recipe",)
 RECIPE = Path(__file__).parent / "recipe"
 CHECKOUT = Path(__file__).parents[2]
 # rooms of the checkout that go along to the machine that signs

@@ -277,3 +277,42 @@ def test_a_fragment_that_is_no_file_is_refused(workshop: Workshop, tmp_path: Pat
     os.mkfifo(tmp_path / "x.config")
     with pytest.raises(ColvertError):
         ingest_files(workshop.store, "fragments", {"00-x.config": tmp_path / "x.config"})
+
+
+# --- what an image would lose ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("EAPI=8\nsrc_install() { setcap cap_net_raw+ep x; }\n", 2),
+        ("EAPI=8\n\npkg_postinst() { fcaps cap_net_raw bin/ping; }\n", 3),
+        ("EAPI=8\nsrc_install() { python -c 'os.setxattr(p, \"security.capability\", b)'; }\n", 2),
+    ],
+)
+def test_a_package_that_sets_capabilities_is_refused(workshop: Workshop, text: str, line: int) -> None:
+    workshop.write(EBUILD, text)
+    with pytest.raises(ColvertError) as caught:
+        workshop.builder().jobs()
+    assert caught.value.code is Code.PACKAGE_REFUSED
+    assert str(caught.value.where) == f"{workshop.overlay / EBUILD}:{line}"
+
+
+def test_the_eclass_of_capabilities_is_refused_unless_its_flag_is_off(workshop: Workshop) -> None:
+    builder = workshop.builder()
+    [node] = builder.plan.packages
+    inherits = {"eclasses": ("fcaps",), "iuse": ("filecaps",)}
+    for use, refused in ((("filecaps",), True), ((), False)):
+        plan = builder.plan.model_copy(
+            update={"packages": (node.model_copy(update={**inherits, "use": use}),)}
+        )
+        if refused:
+            with pytest.raises(ColvertError):
+                replace(builder, plan=plan).jobs()
+        else:
+            assert replace(builder, plan=plan).jobs()
+
+
+def test_a_comment_about_capabilities_is_none(workshop: Workshop) -> None:
+    workshop.write(EBUILD, "EAPI=8\n# setcap would be lost\n")
+    assert workshop.builder().jobs()

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests import updates
-from tests.build.places import programs_of
+from tests.build.programs import programs_of
 from tests.build.update_client.machine import Machine
 from tests.updates import Key, Published, publish
 
