@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from builder.arch import DEFAULT
+from builder.boot.systemd_boot import LOADER
 from builder.build.image import build_images
 from builder.build.initrd import INITRD
 from builder.build.session import Request, Session, open_session
@@ -32,7 +33,7 @@ from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.progress import PlainLines
 from builder.pipeline.store import Entry, discard
 from builder.platforms import PLATFORMS
-from builder.tools.uki import EFI, UkiParts
+from builder.tools.uki import UkiParts
 from tests.clients.root import Clients, ensure_clients
 from tests.conftest import ROOT
 from tests.failings import PROPS
@@ -190,7 +191,7 @@ def _as_slot(made: Made) -> Release:
         cmdline="",
         os_release=tree / TREE / "usr/lib/os-release",
         uname=kernel,
-        stub=tree / SIDE / EFI / DEFAULT.stub,
+        stub=tree / SIDE / LOADER.stub(DEFAULT),
     )
     return Release(
         id=loaded.manifest.id,
@@ -200,7 +201,7 @@ def _as_slot(made: Made) -> Release:
         root_hash=made.image.root_hash,
         uki=parts,
         words=tuple(loaded.manifest.kernel.command_line),
-        loader=tree / TREE / EFI / DEFAULT.loader,
+        loader=tree / TREE / LOADER.program(DEFAULT),
     )
 
 

@@ -15,13 +15,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
 from builder.arch import DEFAULT
+from builder.boot import BootFiles
+from builder.boot.systemd_boot import LOADER
 from builder.formats.gpt import MIB, Contents, Sizes
 from builder.machine.files import Host
 from builder.machine.qemu import Firmware
 from builder.machine.variables import enroll
 from builder.sandbox.home import open_home
 from builder.signing.project_keys import ProjectKeys
-from builder.tools.esp import BootFiles, make_fat
+from builder.tools.esp import make_fat
 from builder.tools.oem import make_oem
 from builder.tools.sfdisk import make_disk
 from builder.tools.workspace import bench
@@ -91,7 +93,7 @@ class SignedDisk:
     def make(self, out: Path, sdk_root: Path) -> Path:
         release, work = self.release, out.parent
         first, *_ = self.ukis.values()
-        files = dict(BootFiles(DEFAULT, self.loader, first, "first.efi", keys=self.keys).files(work))
+        files = LOADER.files(BootFiles(DEFAULT, self.loader, first, "first.efi", keys=self.keys), work)
         del files["EFI/Linux/first.efi"]
         files |= {f"EFI/Linux/{name}": uki for name, uki in self.ukis.items()}
         files |= self.others

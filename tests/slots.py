@@ -14,10 +14,12 @@ from pathlib import Path
 from uuid import UUID
 
 from builder.arch import DEFAULT
+from builder.boot import BootFiles
+from builder.boot.systemd_boot import LOADER
 from builder.formats.gpt import DISK_SIZE, MIB, NO_GUID, READ_ONLY, Contents, Placed, layout, place, script
 from builder.formats.sparse import copy_into
 from builder.tools.erofs import make_erofs
-from builder.tools.esp import BootFiles, make_fat
+from builder.tools.esp import make_fat
 from builder.tools.oem import make_oem
 from builder.tools.uki import UkiParts, make_uki
 from builder.tools.verity import make_verity
@@ -106,7 +108,7 @@ class Disk:
         name = f"{self.hot.id}_{self.hot.version}.efi"
         path = f"EFI/Linux/{name}"
         anything = next(iter(self.esp.values()))
-        files = dict(BootFiles(DEFAULT, self.hot.loader, self.esp.get(path, anything), name).files(work))
+        files = LOADER.files(BootFiles(DEFAULT, self.hot.loader, self.esp.get(path, anything), name), work)
         del files[path]
         files.update(self.esp)
         esp = make_fat(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.arch import ARCHITECTURES
+from builder.boot import DEFAULT_LOADER, LOADERS
 from builder.build.image import Image, deliver_image, make_image, make_release
 from builder.build.session import Request, Session, mending, open_session
 from builder.build.tree import TREE
@@ -19,7 +20,6 @@ from builder.signing import authenticode
 from builder.signing.attach import LOCK, Attaching, BootSigned, Done, Missing
 from builder.signing.phases import Build, go_on, read_build
 from builder.signing.trust import Trust
-from builder.tools.uki import EFI
 from builder.updates.keys import DEVELOPMENT, development_key
 
 
@@ -66,8 +66,8 @@ def _check_same(image: Image, session: Session, build: Build, signed: BootSigned
     """The checkout still makes what was signed."""
     store = session.store
     tree = store.path(image.tree.artifact) / TREE
-    loader = ARCHITECTURES[session.loaded.manifest.architecture].loader
-    files = {"uki": store.path(image.uki.artifact) / UKI, "loader": tree / EFI / loader}
+    loader = LOADERS[DEFAULT_LOADER].program(ARCHITECTURES[session.loaded.manifest.architecture])
+    files = {"uki": store.path(image.uki.artifact) / UKI, "loader": tree / loader}
     made = {
         name: authenticode.digest(authenticode.parse_pe(path.read_bytes())) for name, path in files.items()
     }

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from builder.assembly.presets import UnitRules
+from builder.boot import DEFAULT_LOADER
 from builder.build import sbom
 from builder.build.digests import Digests
 from builder.build.disk import DISK, Disk, PackedDisk
@@ -185,6 +186,7 @@ class Blueprint:
     def uki(self, done: Entries) -> Uki:
         return Uki(
             architecture=self.manifest.architecture,
+            loader=DEFAULT_LOADER,
             tree=done["tree"].artifact,
             initrd=done["initrd"].part(INITRD),
             root_hash=self.root_hash(done),
@@ -196,6 +198,7 @@ class Blueprint:
     def boot(self, done: Entries) -> Boot:
         return Boot(
             architecture=self.manifest.architecture,
+            loader=DEFAULT_LOADER,
             tree=done["tree"].part(TREE),
             uki=done["uki"].part(UKI),
             root_hash=self.root_hash(done),
@@ -208,6 +211,7 @@ class Blueprint:
         disk = self.manifest.disk
         return Disk(
             architecture=self.manifest.architecture,
+            loader=DEFAULT_LOADER,
             usr=done["usr"].artifact,
             boot=done["boot"].artifact,
             root_hash=self.root_hash(done),

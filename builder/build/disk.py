@@ -8,19 +8,18 @@ from typing import ClassVar
 from uuid import UUID
 
 from builder.arch import ARCHITECTURES
+from builder.boot import LOADERS, BootFiles
+from builder.boot.esp import make_esp
 from builder.build.usr import USR, VERITY
 from builder.formats.gpt import Contents, Sizes
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.stage import Stage, Work
-from builder.tools.esp import BootFiles, make_esp
 from builder.tools.oem import make_oem
 from builder.tools.pack import pack
 from builder.tools.sfdisk import make_disk
 from builder.updates.contents import VERITY_SIGNATURE, uki_name
 
 DISK = "disk.raw"
-# A new entry's tries before the other slot is taken (systemd-boot, "Boot Counting").
-TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Disk(Stage):
     name: ClassVar[str] = "disk"
 
     architecture: str
+    loader: str
     usr: Artifact
     boot: Artifact
     root_hash: str
@@ -45,6 +45,10 @@ class Disk(Stage):
     @property
     def label(self) -> str:
         return f"{self.id} {self.version}"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (type(self).__module__, LOADERS[self.loader].module)
 
     @property
     def identity(self) -> str:
@@ -81,15 +85,17 @@ class Disk(Stage):
 
     def _make_esp(self, work: Work) -> Path:
         boot, architecture = work.path(self.boot), ARCHITECTURES[self.architecture]
+        loader, uki = LOADERS[self.loader], uki_name(self.id, self.version)
         keys = {} if self.enrolled is None else {p.name: p for p in work.path(self.enrolled).iterdir()}
         files = BootFiles(
             architecture,
             boot / architecture.loader,
-            boot / uki_name(self.id, self.version),
-            f"{self.id}_{self.version}+{TRIES}.efi",
+            boot / uki,
+            loader.new_entry(uki),
             keys=dict(sorted(keys.items())),
         )
         return make_esp(
+            loader,
             files,
             work.scratch / "esp.raw",
             sdk_root=work.sdk.root,

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from builder.arch import ARCHITECTURES
+from builder.boot import LOADERS
 from builder.build.tree import REPORT, SIDE, TREE
 from builder.errors import Code, ColvertError
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.stage import Stage, Work
 from builder.signing import authenticode
 from builder.signing.boot_signatures import BootSignatures
-from builder.tools.uki import EFI, UkiParts, make_uki
+from builder.tools.uki import UkiParts, make_uki
 from builder.tools.verity import signature_partition
 from builder.updates.contents import ROOT_HASH, ROOT_HASH_SIGNATURE, VERITY_SIGNATURE, uki_name
 
@@ -29,6 +30,7 @@ class Uki(Stage):
     name: ClassVar[str] = "uki"
 
     architecture: str
+    loader: str
     tree: Artifact
     initrd: Part
     root_hash: str
@@ -40,6 +42,10 @@ class Uki(Stage):
     @property
     def label(self) -> str:
         return f"{self.id} {self.version}"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (type(self).__module__, LOADERS[self.loader].module)
 
     def run(self, work: Work) -> None:
         tree = work.path(self.tree)
@@ -58,7 +64,7 @@ class Uki(Stage):
             cmdline=" ".join((f"usrhash={self.root_hash}", *self.command_line)),
             os_release=tree / TREE / "usr/lib/os-release",
             uname=release,
-            stub=tree / SIDE / EFI / architecture.stub,
+            stub=tree / SIDE / LOADERS[self.loader].stub(architecture),
         )
         make_uki(parts, work.out / UKI, sdk_root=work.sdk.root)
 
@@ -70,6 +76,7 @@ class Boot(Stage):
     name: ClassVar[str] = "boot"
 
     architecture: str
+    loader: str
     tree: Part
     uki: Part
     root_hash: str
@@ -81,10 +88,15 @@ class Boot(Stage):
     def label(self) -> str:
         return f"{self.id} {self.version}"
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (type(self).__module__, LOADERS[self.loader].module)
+
     def run(self, work: Work) -> None:
-        own, loader = self.signatures, ARCHITECTURES[self.architecture].loader
+        own, architecture = self.signatures, ARCHITECTURES[self.architecture]
+        program = work.path(self.tree) / LOADERS[self.loader].program(architecture)
         _sign_program(work.path(self.uki), work.out / uki_name(self.id, self.version), own.uki)
-        _sign_program(work.path(self.tree) / EFI / loader, work.out / loader, own.loader)
+        _sign_program(program, work.out / architecture.loader, own.loader)
         (work.out / ROOT_HASH).write_text(self.root_hash)
         if own.root_hash is not None:
             (work.out / ROOT_HASH_SIGNATURE).write_bytes(own.root_hash)

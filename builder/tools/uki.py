@@ -9,9 +9,6 @@ from builder.arch import Architecture
 from builder.errors import Code, ColvertError
 from builder.tools.workspace import bench
 
-# where systemd installs its EFI programs
-EFI = "usr/lib/systemd/boot/efi"
-
 
 @dataclass(frozen=True)
 class UkiParts:

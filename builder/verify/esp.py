@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.boot.base import BootFiles
+from builder.boot.systemd_boot import CONF, ENROLL, ENTRIES, KEYS, LOADER
 from builder.errors import Code, ColvertError
 from builder.pipeline.key import digest_bytes, digest_file
-from builder.tools.esp import ENROLL, KEYS, BootFiles
 from builder.tools.workspace import Bench, bench
 from builder.updates.contents import Contents
 
 # all in lower case: the file system knows no other
-UKIS = re.compile(r"efi/linux/[0-9a-z_+.-]+\.efi")
-LOADER_CONF = "loader/loader.conf"
+UKIS = re.compile(rf"{ENTRIES.lower()}/[0-9a-z_+.-]+\.efi")
 ENROLLED = re.compile(rf"{KEYS}/[0-9a-z]+\.auth")
 # what the boot loader leaves on a machine's disk
 LEFT = ("loader/random-seed", "loader/entries.srel")
@@ -46,12 +46,12 @@ class BootPart:
         texts = self.work / "texts"
         texts.mkdir()
         loader = self.place / self.index.loader
-        files = BootFiles(self.index.row, loader, self.place / self.index.uki, "uki").files(texts)
+        files = LOADER.files(BootFiles(self.index.row, loader, self.place / self.index.uki, "uki"), texts)
         signed = {one.path: one.sha256 for one in self.index.files}
         found = {name.lower(): {digest_file(file)} for name, file in files.items() if file.parent == texts}
         found |= {name.lower(): {signed[self.index.loader]} for name, file in files.items() if file == loader}
         enrolling = (texts / "loader.conf").read_bytes() + ENROLL.encode()
-        found[LOADER_CONF].add(digest_bytes(enrolling))
+        found[CONF].add(digest_bytes(enrolling))
         return found
 
     def _one(self, table: Bench, name: str, wanted: dict[str, set[str]]) -> None:

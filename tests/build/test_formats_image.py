@@ -15,6 +15,9 @@ from builder.assembly.initrd import ALONE_FROM, LIST, OVERLAY, RELEASE, make_ini
 from builder.assembly.root import ETC
 from builder.assembly.rules import ExtraFile, TreeRules, assemble
 from builder.assembly.tree import PackageImage
+from builder.boot import BootFiles
+from builder.boot.esp import make_esp
+from builder.boot.systemd_boot import LOADER
 from builder.errors import Code, ColvertError
 from builder.formats.cpio import TRAILER
 from builder.formats.elf import read_elf
@@ -22,7 +25,6 @@ from builder.formats.gpt import MIB, Contents
 from builder.pipeline.key import digest_content, digest_file
 from builder.sandbox.sdk import Sdk
 from builder.tools.erofs import ErofsSettings, make_erofs
-from builder.tools.esp import BootFiles, make_esp
 from builder.tools.oem import make_oem
 from builder.tools.sfdisk import make_disk
 from builder.tools.uki import UkiParts, make_uki
@@ -146,7 +148,9 @@ def test_esp_reads_back(work: Path, sdk: Sdk) -> None:
     boot = BootFiles(DEFAULT, sdk.root / EFI / "systemd-bootx64.efi", uki, "colvert_1+3.efi")
     image = twice(
         work,
-        lambda out: make_esp(boot, out, sdk_root=sdk.root, size=ESP_SIZE, epoch=EPOCH, identity="colvert 1"),
+        lambda out: make_esp(
+            LOADER, boot, out, sdk_root=sdk.root, size=ESP_SIZE, epoch=EPOCH, identity="colvert 1"
+        ),
     )
     with bench(work / "check", sdk.root, {"esp": image}) as table:
         esp = table.source("esp")
@@ -170,7 +174,7 @@ def test_uki_too_large_for_the_esp(work: Path, sdk: Sdk) -> None:
         stream.truncate(ESP_SIZE)
     boot = BootFiles(DEFAULT, sdk.root / EFI / "systemd-bootx64.efi", uki, "colvert_1+3.efi")
     with pytest.raises(ColvertError) as caught:
-        make_esp(boot, work / "out", sdk_root=sdk.root, size=ESP_SIZE, epoch=EPOCH, identity="x")
+        make_esp(LOADER, boot, work / "out", sdk_root=sdk.root, size=ESP_SIZE, epoch=EPOCH, identity="x")
     assert caught.value.code is Code.TOO_LARGE
 
 

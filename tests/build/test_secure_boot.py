@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.arch import DEFAULT
+from builder.boot import systemd_boot
+from builder.boot.systemd_boot import ENROLL, KEYS, LOADER_CONF
 from builder.build.disk import DISK
 from builder.errors import ColvertError
 from builder.formats.gpt import ALIGNMENT
@@ -15,13 +18,12 @@ from builder.signing.authenticode import digest_program
 from builder.signing.project_keys import SIGNED_BY, ProjectKeys, create, utc_now
 from builder.signing.rotation import revoke
 from builder.signing.signature_list import ATTRIBUTES, VENDORS, Signature
-from builder.tools.esp import ENROLL, KEYS, LOADER_CONF
 from builder.tools.workspace import bench
 from tests.build.places import workplace
 from tests.releases import Variant
 from tests.signed import sign
 
-LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+LOADER = systemd_boot.LOADER.program(DEFAULT)
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 
 

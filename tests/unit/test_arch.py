@@ -26,27 +26,26 @@ SPELLED = re.compile(
 )
 
 
+def _body(node: ast.AST) -> list[ast.stmt]:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return node.body if isinstance(node, documented) else []
+
+
 def texts(path: Path) -> Iterator[str]:
     """What a file says: of a module its names and strings, without comments and docstrings."""
     if path.suffix != ".py":
         yield path.read_text()
         return
     tree = ast.parse(path.read_text())
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    firsts = [
-        node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and _has_docstring(node)
-    ]
-    docstrings = {first.value for first in firsts if isinstance(first, ast.Expr)}
+    docstrings = {
+        first.value for node in ast.walk(tree) for first in _body(node)[:1] if isinstance(first, ast.Expr)
+    }
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=str(text)) if node not in docstrings:
                 yield text
             case ast.Name(id=text) | ast.Attribute(attr=text) | ast.arg(arg=text) | ast.alias(name=text):
                 yield text
-
-
-def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
 
 
 def test_nothing_but_the_rows_spells_an_architecture() -> None:

@@ -15,7 +15,6 @@ import re
 import tarfile
 import xml.etree.ElementTree
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -187,14 +186,6 @@ def test_a_template_with_a_name_nobody_gave_is_an_error() -> None:
 
 
 # what goes wrong on the way
-
-
-@dataclass(frozen=True)
-class NoSdk:
-    """A toolchain that nothing is started in."""
-
-    root: Path = Path("/nonexistent")
-    id: str = "none"
 
 
 def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Store:

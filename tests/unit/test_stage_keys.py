@@ -20,6 +20,7 @@ import pytest
 import builder
 from builder.arch import X86_64
 from builder.assembly.presets import UnitRules
+from builder.boot import DEFAULT_LOADER
 from builder.build.digests import Digests
 from builder.build.disk import Disk, PackedDisk
 from builder.build.initrd import Initrd
@@ -56,7 +57,7 @@ def artifact(name: str) -> Artifact:
     return Artifact("made", f"{name}-digest")
 
 
-ARCH = X86_64.name
+ARCH, LOADER = X86_64.name, DEFAULT_LOADER
 SLOT = Slot(artifact("usr"), artifact("boot"), "os", "1.0")
 ANNOUNCEMENT = Announcement(ARCH, "stable", 1, "0", 7)
 OLD = Old("0.9", "ab" * 32, artifact("old"), {"usr": (10, "aa"), "uki": (20, "bb")})
@@ -108,10 +109,14 @@ SAMPLES: tuple[Stage, ...] = (
     ),
     Usr(part("tree"), "os", "1.0", 7, "zstd,3", 65536, 1 << 30, 1 << 25),
     Initrd(part("tree"), part("side"), "os", "1.0", 7),
-    Uki(ARCH, artifact("tree"), part("initrd"), "ab" * 32, ("quiet",), "os", "1.0"),
-    Boot(ARCH, part("tree"), part("uki"), "ab", "os", "1.0", BootSignatures((b"u",), (b"l",), b"r", "c")),
+    Uki(ARCH, LOADER, artifact("tree"), part("initrd"), "ab" * 32, ("quiet",), "os", "1.0"),
+    Boot(
+        ARCH, LOADER, part("tree"), part("uki"), "ab", "os", "1.0",
+        BootSignatures((b"u",), (b"l",), b"r", "c"),
+    ),
     Disk(
-        ARCH, artifact("usr"), artifact("boot"), "ab" * 32, "os", "1.0", 7, Sizes(), 1 << 33, artifact("keys")
+        ARCH, LOADER, artifact("usr"), artifact("boot"), "ab" * 32, "os", "1.0", 7, Sizes(), 1 << 33,
+        artifact("keys"),
     ),
     PackedDisk(part("disk.raw"), "os", "1.0"),
     *(
@@ -320,7 +325,7 @@ def test_an_edit_of_one_platform_moves_its_key_and_no_other(project: Path) -> No
 @pytest.mark.parametrize(
     ("stage", "file", "old", "new"),
     [
-        (Disk, "build/disk.py", b"TRIES = 3", b"TRIES = 7"),
+        (Disk, "boot/systemd_boot.py", b"TRIES = 3", b"TRIES = 7"),
         (Uki, "build/uki.py", b'f"usrhash=', b'f"roothash='),
         (Usr, "sandbox/run.py", b'"TZ": "UTC"', b'"TZ": "CET"'),
         (Package, "sandbox/run.py", b'"TZ": "UTC"', b'"TZ": "CET"'),
