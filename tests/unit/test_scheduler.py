@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
+from builder.packages.builder import _Once
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.executor import Executor
 from builder.pipeline.scheduler import (
@@ -412,6 +413,26 @@ def test_a_preparation_that_fails_starts_nothing(stages: Executor, log: Log) -> 
         scheduler(stages, 0.5).run([job("a", prepare=gone), job("b")])
     assert caught.value.code is Code.FETCH_FAILED
     assert log.started == []
+
+
+def test_sources_are_fetched_once_and_their_failure_is_told_once(stages: Executor, log: Log) -> None:
+    calls: list[frozenset[str]] = []
+
+    def gone(names: Set[str]) -> None:
+        calls.append(frozenset(names))
+        time.sleep(NEVER)
+        raise ColvertError(Code.FETCH_FAILED, "gone")
+
+    fetch = _Once(gone)
+    with pytest.raises(ColvertError) as caught:
+        scheduler(stages).run(job(name, prepare=fetch) for name in "abc")
+    assert (caught.value.code, caught.value.others) == (Code.FETCH_FAILED, ())
+    assert calls == [frozenset("abc")]
+    # a run later tries again, and then not again
+    working = _Once(lambda names: calls.append(frozenset(names)))
+    scheduler(stages).run(job(name, prepare=working) for name in "abc")
+    assert calls[1:] == [frozenset("abc")]
+    assert sorted(log.started) == ["a", "b", "c"]
 
 
 def test_a_damaged_entry_is_found_by_the_job_that_reads_it(tmp_path: Path) -> None:
