@@ -20,6 +20,7 @@ TABLE = {
     "texts": "errors",
     "places": "",
     "arch": "",
+    "quantities": "texts",
     "pipeline": "errors",
     "manifest": "errors",
     "sandbox": "pipeline",
@@ -39,7 +40,7 @@ TABLE = {
     "rebuild": "build",
     "cli": ABOVE,
 }
-EVERYWHERE = frozenset({"errors", "texts", "places", "arch"})
+EVERYWHERE = frozenset({"errors", "texts", "places", "arch", "quantities"})
 # rooms that the table has a place for and that need not be there yet
 TO_COME: frozenset[str] = frozenset()
 
