@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from builder.build.inventory import MakeInventory
 from builder.build.platform_image import PlatformImage
 from builder.build.sbom import Sbom
 from builder.build.session import Session
-from builder.build.targets import disk_size
+from builder.build.targets import disk_size, read_settings
 from builder.build.tree import SIDE, TREE, File, Shipped, Tree
 from builder.build.trusted_keys import machine_settings, trusted_keys
 from builder.build.uki import UKI, Boot, Uki
@@ -29,11 +29,11 @@ from builder.manifest.model import Manifest
 from builder.packages.package import IMAGE
 from builder.packages.plan import Plan
 from builder.packages.portage.config import PACKAGE_EPOCH
-from builder.pipeline.artifact import Artifact
+from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.ingest import ingest_files, select
 from builder.pipeline.scheduler import Entries, Job
 from builder.pipeline.stage import Stage
-from builder.platforms import Platform
+from builder.platforms import Need, Platform, Settings
 from builder.signing.boot_signatures import UNSIGNED, BootSignatures
 from builder.updates.contents import BOOT
 from builder.updates.delta import Earlier
@@ -109,6 +109,11 @@ class Blueprint:
         """The keys that machines take at first boot, where the manifest says so."""
         files = {source.path.name: source.path for source in self.manifest.keys.enroll}
         return ingest_files(self.session.store, "enroll", files) if files else None
+
+    @cached_property
+    def settings(self) -> Mapping[str, Settings]:
+        """The manifest's settings of platforms, by platform."""
+        return read_settings(self.session.loaded)
 
     @cached_property
     def old(self) -> dict[str, Old]:
@@ -233,17 +238,15 @@ class Blueprint:
         return PackedDisk(done["disk"].part(DISK), self.id, self.version)
 
     def platform_image(self, platform: Platform, done: Entries) -> PlatformImage:
-        settings = self.manifest.platforms.get(platform.name)
         return PlatformImage(
             architecture=self.manifest.architecture,
             platform=platform.name,
-            disk=done["disk"].part(DISK),
-            packed=done["packed"].artifact if platform.packs else None,
+            given={need: _given(need, done) for need in platform.needs},
             id=self.id,
             title=self.manifest.name,
             version=self.version,
             epoch=self.epoch,
-            settings=settings.model_dump() if settings else {},
+            settings=self.settings.get(platform.name, platform.settings()),
         )
 
     def slot(self, done: Entries) -> Slot:
@@ -332,7 +335,7 @@ class Blueprint:
             Job(
                 f"image:{one.name}",
                 ("image", one.name),
-                ("disk", "packed") if one.packs else ("disk",),
+                tuple(one.needs),
                 partial(self.platform_image, one),
                 # those with the most files first, so that none of them is what all wait for in the end
                 priority=len(one.outputs),
@@ -357,6 +360,15 @@ def delivered(platforms: Sequence[Platform]) -> dict[str, str]:
     """The folders of OUT/VERSION and the jobs whose artifacts they are; "" is beside the folders."""
     folders = {one.name: f"image:{one.name}" for one in platforms}
     return {**folders, BOOT: "boot", "update": "update", "sbom": "sbom", "": "inventory"}
+
+
+def _given(need: Need, done: Entries) -> Part | Artifact:
+    """What a platform gets for a need."""
+    match need:
+        case Need.DISK:
+            return done[need].part(DISK)
+        case Need.PACKED:
+            return done[need].artifact
 
 
 def _old(one: Earlier, session: Session) -> Old:

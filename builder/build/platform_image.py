@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from builder.arch import ARCHITECTURES
-from builder.formats.content import Packed
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.stage import Stage, Work
-from builder.platforms import PLATFORMS, Context
+from builder.platforms import PLATFORMS, Context, Need, Settings
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,13 @@ class PlatformImage(Stage):
 
     architecture: str
     platform: str
-    disk: Part
-    packed: Artifact | None
+    # what the platform needs, by its names
+    given: Mapping[Need, Part | Artifact]
     id: str
     title: str
     version: str
     epoch: int
-    settings: Mapping[str, object]
+    settings: Settings
 
     @property
     def label(self) -> str:
@@ -47,8 +46,5 @@ class PlatformImage(Stage):
             epoch=self.epoch,
             settings=self.settings,
         )
-        packed = None
-        if self.packed is not None:
-            place = work.path(self.packed)
-            packed = Packed(place / "data", place / "index")
-        PLATFORMS[self.platform].emit(work.path(self.disk), context, work.out, packed)
+        given = {need: work.path(what) for need, what in self.given.items()}
+        PLATFORMS[self.platform].emit(given, context, work.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from builder.build.session import Session
+from builder.build.targets import read_settings
 from builder.build.trusted_keys import trusted_keys
 from builder.describe.gittree import git_tree
 from builder.describe.provenance import Build, Material, make_statement
@@ -48,7 +49,7 @@ def provenance(
 
 def _settings(loaded: LoadedManifest) -> dict[str, Json]:
     """The manifest as it was merged, command line included; mirrors decide nothing."""
-    shown: dict[str, Json] = loaded.manifest.shown()
+    shown: dict[str, Json] = loaded.manifest.shown(read_settings(loaded))
     return {key: value for key, value in shown.items() if key != "distfile_mirrors"}
 
 

@@ -5,18 +5,29 @@ All of it is checked before anything is built.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
 
 from builder.build.settings import find_problems
 from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.gpt import DISK_SIZE, MIB, TAIL
-from builder.manifest.fields import GIB, MAX_DISK, format_size
 from builder.manifest.load import LoadedManifest
 from builder.manifest.model import Disk
-from builder.platforms import PLATFORMS, Platform
+from builder.manifest.problems import Problems, explain, within
+from builder.platforms import PLATFORMS, Platform, Settings
+from builder.quantities import GIB, MAX_DISK, format_size
 from builder.texts import nearest, quote
 
 ALL = "all"
+# the key of a manifest
+PLATFORMS_KEY = "platforms"
+
+
+# models of settings that are no part of the manifest's own, by key and name, for its documentation
+MODELS: Mapping[str, Mapping[str, type[Settings]]] = {
+    PLATFORMS_KEY: {name: platform.settings for name, platform in PLATFORMS.items()}
+}
 
 
 def choose(targets: Sequence[str]) -> list[Platform]:
@@ -32,15 +43,36 @@ def check_settings(loaded: LoadedManifest) -> None:
     raise_all([*_platform_problems(loaded), *find_problems(loaded)])
 
 
+def read_settings(loaded: LoadedManifest) -> dict[str, Settings]:
+    """The settings of each platform that the manifest names, validated by the platform's own model."""
+    settings, problems = _read_settings(loaded)
+    problems.raise_any()
+    return settings
+
+
+def _read_settings(loaded: LoadedManifest) -> tuple[dict[str, Settings], Problems]:
+    settings: dict[str, Settings] = {}
+    problems = Problems(loaded.files)
+    for name, raw in loaded.manifest.platforms.items():
+        if name not in PLATFORMS:
+            problems.take(_unknown("platform", name, loaded.origin((PLATFORMS_KEY, name))))
+            continue
+        model = PLATFORMS[name].settings
+        try:
+            settings[name] = model.model_validate(raw)
+        except ValidationError as error:
+            explain(within(error, PLATFORMS_KEY, name), model, loaded.place, problems)
+    return settings, problems
+
+
 def _platform_problems(loaded: LoadedManifest) -> list[ColvertError]:
-    """Every platform that the manifest has settings for is one, and each disk is large enough."""
-    errors = []
-    for name, settings in loaded.manifest.platforms.items():
-        platform, size = PLATFORMS.get(name), settings.disk_size
-        if platform is None:
-            errors.append(_unknown("platform", name, loaded.origin(("platforms", name))))
-        elif size is not None and (what := _size_problem(size, platform, loaded.manifest.disk)):
-            where = loaded.origin(("platforms", name, "disk_size"))
+    """Every platform that the manifest names is one and takes its settings, and each disk is large enough."""
+    found, problems = _read_settings(loaded)
+    errors = problems.errors()
+    for name, settings in found.items():
+        size = settings.disk_size
+        if size is not None and (what := _size_problem(size, PLATFORMS[name], loaded.manifest.disk)):
+            where = loaded.origin((PLATFORMS_KEY, name, "disk_size"))
             errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
     if disk_size(loaded.manifest.disk) > MAX_DISK:
         what = f"the partitions need {format_size(least_size(loaded.manifest.disk))}"

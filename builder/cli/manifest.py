@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from builder.build.session import DEFAULT_MANIFEST
-from builder.build.targets import check_settings
+from builder.build.targets import MODELS, check_settings, read_settings
 from builder.cli.common import Shared, shared_options
 from builder.cli.failures import exit_codes
 from builder.errors import ColvertError, raise_all
@@ -34,7 +34,8 @@ def show(shared: Shared) -> None:
       colvert manifest show --json --set usr.compression=lz4
     """
     loaded = load(shared.manifest or DEFAULT_MANIFEST, overrides=shared.overrides)
-    click.echo(show_json(loaded) if shared.json else show_yaml(loaded), nl=False)
+    write = show_json if shared.json else show_yaml
+    click.echo(write(loaded, read_settings(loaded)), nl=False)
 
 
 @cli.command()
@@ -78,4 +79,4 @@ def schema() -> None:
       colvert manifest schema > manifests/schema.json
     """
     with exit_codes():
-        click.echo(schema_json(), nl=False)
+        click.echo(schema_json(MODELS), nl=False)

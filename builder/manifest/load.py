@@ -50,6 +50,10 @@ class LoadedManifest:
         """SOURCE_DATE_EPOCH of everything that is built from this manifest."""
         return self.manifest.epoch
 
+    def place(self, path: Loc, of_key: bool) -> Location:
+        """Where the value at `path` or its key stands, or the nearest thing around it."""
+        return place(self.tree, path, of_key)[0]
+
     def origin(self, path: Loc) -> Location:
         """Where the value at `path`, such as ("packages", 3), was written; `default` if nowhere."""
         found, whole = place(self.tree, path, False)

@@ -16,20 +16,13 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from builder.arch import DEFAULT, ArchitectureName
 from builder.manifest.fields import (
-    GIB,
-    KIB,
-    MIB,
-    SHOWN,
     Account,
     AccountId,
     AccountPath,
     Atom,
     Calendar,
-    ClusterSize,
     Commit,
-    Count,
     Days,
-    EspSize,
     Few,
     FileMode,
     FixedVersion,
@@ -39,22 +32,19 @@ from builder.manifest.fields import (
     KernelWord,
     LicenceName,
     Locale,
-    Memory,
     Mirror,
     Name,
     NewAccount,
-    OemSize,
     OverlayDirectory,
-    PartitionSize,
     Profile,
     PublicUrl,
-    Size,
     SourceFile,
     Span,
     Unit,
     UseFlag,
     Version,
 )
+from builder.quantities import GIB, KIB, MIB, SHOWN, ClusterSize, EspSize, OemSize, PartitionSize, Size
 from builder.texts import nearest, quote
 
 # the levels of each erofs compressor, as mkfs.erofs takes them; none: it has no level
@@ -223,17 +213,6 @@ class Disk(_Part):
         return self
 
 
-class Platform(_Part):
-    """What a platform's machine has."""
-
-    memory: Memory = GIB
-    """Memory of the machine."""
-    cpus: Count = 2
-    """Processors of the machine."""
-    disk_size: PartitionSize | None = None
-    """Size of its disk, which holds all partitions; left out, 8 GiB, or more where they need it."""
-
-
 class Update(_Part):
     """Where a machine looks for updates, and what it does with them."""
 
@@ -307,6 +286,10 @@ class Licences(_Part):
     """The only licences that a package may need; empty: all that are not refused."""
 
 
+# Settings of one platform as they were written: a model above this room validates them.
+RawSettings = dict[str, Any]
+
+
 class Manifest(_Part):
     """One operating system."""
 
@@ -348,7 +331,7 @@ class Manifest(_Part):
     """The usr image."""
     disk: Disk = Disk()
     """Partition sizes."""
-    platforms: Mapping[Identifier, Platform] = Field(default_factory=dict)
+    platforms: Mapping[Identifier, RawSettings] = Field(default_factory=dict)
     """Platforms to build images for, with their settings."""
     update: Update = Update()
     """Where a machine looks for updates."""
@@ -390,6 +373,8 @@ class Manifest(_Part):
         """`part` as canonical JSON: equal parts are equal texts."""
         return json.dumps(self.part(*names), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
-    def shown(self) -> dict[str, Any]:
-        """Everything, written as a manifest writes it."""
-        return self.model_dump(mode="json", context=SHOWN)
+    def shown(self, platforms: Mapping[str, BaseModel] = {}) -> dict[str, Any]:
+        """Everything, written as a manifest writes it; `platforms` are settings that were validated."""
+        whole = self.model_dump(mode="json", context=SHOWN)
+        validated = {name: one.model_dump(mode="json", context=SHOWN) for name, one in platforms.items()}
+        return {**whole, "platforms": {**whole["platforms"], **validated}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from builder.errors import Code, ColvertError, Location, raise_all
@@ -23,11 +23,11 @@ MAX_FOUND = 1000
 class Problems:
     """The mistakes of one manifest, in the order of its files."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Iterable[str] = ()) -> None:
         self._found: list[ColvertError] = []
         self._told: set[tuple[str, Location | None]] = set()
         self._places: set[Location | None] = set()
-        self._files: list[str] = []
+        self._files = list(files)
         self.broken = False
 
     def file(self, name: str) -> None:
@@ -39,6 +39,10 @@ class Problems:
             self._told.add((what, where))
             self._places.add(where)
             self._found.append(ColvertError(code, what, where=where, hint=hint))
+
+    def take(self, error: ColvertError) -> None:
+        """Add an error as it is."""
+        self.add(error.code, error.what, error.where, hint=error.hint)
 
     def told(self, where: Location) -> bool:
         """Whether something is wrong here already: then what follows from it is no news."""
@@ -56,13 +60,17 @@ class Problems:
 
     def raise_any(self) -> None:
         """Raise one error that holds all mistakes, if there are any."""
+        raise_all(self.errors())
+
+    def errors(self) -> list[ColvertError]:
+        """The mistakes in their order, as many as are told."""
         order = {name: number for number, name in enumerate(self._files)}
 
         def place(error: ColvertError) -> tuple[int, int, int]:
             where = error.where or Location("")
             return order.get(where.file, len(order)), where.line, where.column
 
-        raise_all(sorted(self._found, key=place)[:MAX_TOLD])
+        return sorted(self._found, key=place)[:MAX_TOLD]
 
 
 # parts of pydantic's places that are no part of a manifest
@@ -79,6 +87,12 @@ WANTS = {
     "model_type": "needs a mapping (`key: value` lines)",
     "model_attributes_type": "needs a mapping (`key: value` lines)",
 }
+
+
+def within(error: ValidationError, *path: int | str) -> list[ErrorDetails]:
+    """Pydantic's findings about a part of a manifest, with their places in the whole."""
+    details = error.errors(include_url=False)
+    return [{**detail, "loc": (*path, *detail["loc"])} for detail in details]
 
 
 def explain(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from builder.manifest.load import DEFAULT, LoadedManifest
 from builder.manifest.marks import NULLS
@@ -15,15 +17,15 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._](?:[A-Za-z0-9/._=<>@+,%~-]|:(?!$)|\[|\]| (?!
 _COLUMN = 44
 
 
-def show_yaml(loaded: LoadedManifest) -> str:
+def show_yaml(loaded: LoadedManifest, platforms: Mapping[str, BaseModel] = {}) -> str:
     """The manifest as one YAML text; each value's line ends with `# file:line`."""
-    lines = list(_mapping(loaded, loaded.manifest.shown(), (), 0))
+    lines = list(_mapping(loaded, loaded.manifest.shown(platforms), (), 0))
     return "".join(f"{line}\n" for line in lines)
 
 
-def show_json(loaded: LoadedManifest) -> str:
+def show_json(loaded: LoadedManifest, platforms: Mapping[str, BaseModel] = {}) -> str:
     """The same as JSON: `manifest`, and `origins` by dotted key (list members by index)."""
-    shown = loaded.manifest.shown()
+    shown = loaded.manifest.shown(platforms)
     origins = {".".join(map(str, path)): str(loaded.origin(path)) for path in _leaves(shown, ())}
     whole = {"manifest": shown, "origins": origins, "commit": loaded.commit, "files": list(loaded.files)}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

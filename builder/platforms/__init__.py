@@ -12,9 +12,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
 
-from builder.platforms.base import Context, Platform
+from builder.platforms.base import Context, Need, Platform, Settings
 
-__all__ = ["PLATFORMS", "Context", "Platform"]
+__all__ = ["PLATFORMS", "Context", "Need", "Platform", "Settings"]
 
 
 def _find() -> Mapping[str, Platform]:

@@ -6,26 +6,48 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, ConfigDict
 
 from builder.arch import Architecture
 from builder.errors import Code, ColvertError
 from builder.formats.chunk import Piece
-from builder.formats.content import Content, Packed, open_content, open_plain, save
-from builder.formats.gpt import MIB, OEM_LABEL
+from builder.formats.content import Content, open_content, open_plain, save
+from builder.formats.gpt import OEM_LABEL
 from builder.formats.table import partition, resized
 from builder.pipeline.key import digest_file
+from builder.quantities import GIB, MIB, Count, Memory, PartitionSize
 from builder.tools.oem import make_oem
-from builder.tools.pack import pack
+from builder.tools.pack import pack, packed_in
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Templates below this folder become the files of the OEM partition.
 OEM_FOLDER = "oem"
-GIB = 1 << 30
-MEMORY = GIB
-CPUS = 2
+
+
+class Need(StrEnum):
+    """What a platform's files are made of: artifacts of the image, each called as the job that makes it."""
+
+    DISK = "disk"
+    # the disk's data, compressed once for all platforms
+    PACKED = "packed"
+
+
+# A platform with more settings brings a model below this one.
+class Settings(BaseModel):
+    """What a platform's machine has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    memory: Memory = GIB
+    """Memory of the machine."""
+    cpus: Count = 2
+    """Processors of the machine."""
+    disk_size: PartitionSize | None = None
+    """Size of its disk, which holds all partitions; left out, 8 GiB, or more where they need it."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +60,22 @@ class Context:
     version: str
     sdk_root: Path
     epoch: int
-    settings: Mapping[str, object] = field(default_factory=dict)
-
-    def _number(self, key: str) -> int | None:
-        value = self.settings.get(key)
-        return None if value is None else int(str(value))
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def memory(self) -> int:
         """MiB of memory of the machine."""
-        return (self._number("memory") or MEMORY) // MIB
+        return self.settings.memory // MIB
 
     @property
     def cpus(self) -> int:
         """Processors of the machine."""
-        return self._number("cpus") or CPUS
+        return self.settings.cpus
 
     @property
     def disk_size(self) -> int | None:
         """Bytes of the machine's disk, where they are not those of the disk that was built."""
-        return self._number("disk_size")
+        return self.settings.disk_size
 
 
 @dataclass(frozen=True)
@@ -106,8 +124,7 @@ class Job:
 class Platform:
     """A place where the disk runs. `outputs` are the ends of the names of the files it makes.
 
-    `unit` is what the size of a disk has to be a multiple of there; `packs` says whether its
-    files are compressed.
+    `unit` is what the size of a disk has to be a multiple of there; `needs` is what `emit` is given.
     """
 
     name: str
@@ -115,7 +132,8 @@ class Platform:
     outputs: tuple[str, ...]
     make: Callable[[Job], None]
     unit: int = MIB
-    packs: bool = True
+    needs: tuple[Need, ...] = (Need.DISK, Need.PACKED)
+    settings: type[Settings] = Settings
 
     @property
     def module(self) -> str:
@@ -130,17 +148,17 @@ class Platform:
         """What the names of all outputs start with."""
         return f"{context.id}-{context.version}-{self.name}"
 
-    def emit(self, disk: Path, context: Context, out_dir: Path, packed: Packed | None = None) -> None:
-        """Write all outputs for `disk` to `out_dir`: these and nothing else.
+    def emit(self, given: Mapping[Need, Path], context: Context, out_dir: Path) -> None:
+        """Write all outputs to `out_dir`: these and nothing else.
 
-        Who makes several platforms of one disk packs it once and hands that in.
+        `given` has what the platform needs; a disk without its packed data is packed here.
         """
         out_dir.mkdir(parents=True, exist_ok=True)
         before = set(out_dir.iterdir())
         scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}.", dir=out_dir))
         scratch.chmod(0o755)
         try:
-            content = self._content(disk, context, scratch, packed)
+            content = self._content(given, context, scratch)
             own = self._own(content, context, scratch)
             self.make(Job(self.name, own, context, out_dir, self.stem(context)))
         finally:
@@ -152,10 +170,13 @@ class Platform:
                 f"the platform {self.name} made {sorted(made)}, not {sorted(self.files(context))}",
             )
 
-    def _content(self, disk: Path, context: Context, scratch: Path, packed: Packed | None) -> Content:
-        if not self.packs:
+    def _content(self, given: Mapping[Need, Path], context: Context, scratch: Path) -> Content:
+        disk = given[Need.DISK]
+        if Need.PACKED not in self.needs:
             return open_plain(disk)
-        return open_content(disk, packed or pack(disk, scratch, sdk_root=context.sdk_root))
+        if Need.PACKED in given:
+            return open_content(disk, packed_in(given[Need.PACKED]))
+        return open_content(disk, pack(disk, scratch, sdk_root=context.sdk_root))
 
     def _own(self, content: Content, context: Context, scratch: Path) -> Content:
         """The disk with this platform's OEM partition in the place of the empty one, and its size."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from builder.formats.content import save_raw
 from builder.formats.vmdk import Vmdk, stream_vmdk
-from builder.platforms.base import GIB, Job, Platform
+from builder.platforms.base import Job, Platform
+from builder.quantities import GIB
 
 DATA = ("templates/ec2",)
 

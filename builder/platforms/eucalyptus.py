@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builder.formats.content import save_raw
-from builder.platforms.base import Job, Platform
+from builder.platforms.base import Job, Need, Platform
 
 DATA = ("templates/eucalyptus",)
 
@@ -18,5 +18,5 @@ PLATFORM = Platform(
     description="Eucalyptus: raw disk, request to register it",
     outputs=(".raw", ".register-image.json"),
     make=_make,
-    packs=False,
+    needs=(Need.DISK,),
 )

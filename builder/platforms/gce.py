@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from builder.formats.archive import gzip, sparse_tar
-from builder.platforms.base import GIB, Job, Platform
+from builder.platforms.base import Job, Platform
+from builder.quantities import GIB
 
 DATA = ("templates/gce",)
 

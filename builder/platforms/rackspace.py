@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.platforms.base import Job, Platform
+from builder.platforms.base import Job, Need, Platform
 from builder.tools.vhd import make_vhd
 
 DATA = ("templates/rackspace",)
@@ -19,5 +19,5 @@ PLATFORM = Platform(
     description="Rackspace Cloud Servers: VHD, import task",
     outputs=(".import.json", ".vhd"),
     make=_make,
-    packs=False,
+    needs=(Need.DISK,),
 )

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from builder.build.lockfile import PROJECT
 from builder.build.session import Session
+from builder.build.targets import read_settings
 from builder.manifest.fields import SourcePath
 from builder.manifest.template import is_template
 
@@ -29,9 +30,10 @@ PROJECT_PARTS = ("builder", "ci", "LICENSE", "README.md", "pyproject.toml", "req
 def copy_inputs(session: Session, target: Path) -> Path:
     """Write the manifest with everything that it names into `target`; returns the manifest."""
     loaded = session.loaded
-    copier = _Copier(target)
+    copier, settings = _Copier(target), read_settings(loaded)
+    manifest = loaded.manifest.model_copy(update={"platforms": settings})
     whole = {
-        **copier.written(loaded.manifest, loaded.manifest.shown()),
+        **copier.written(manifest, loaded.manifest.shown(settings)),
         "version": loaded.version,
         "epoch": loaded.epoch,
         "overlays": [f"overlays/{overlay.name}" for overlay in session.settings.overlays],

@@ -13,7 +13,7 @@ PACKER = Path(__file__).with_name("packer.py")
 
 def pack(disk: Path, out: Path, *, sdk_root: Path) -> Packed:
     """Compress all data of `disk` to the files `data` and `index` in the directory `out`."""
-    made = Packed(out / "data", out / "index")
+    made = packed_in(out)
     with bench(made.data, sdk_root, {"disk": disk}) as table:
         words = (table.source("disk"), table.target("data"), table.target("index"))
         # the checkout may be closed to the id that sandboxed programs run as
@@ -21,3 +21,8 @@ def pack(disk: Path, out: Path, *, sdk_root: Path) -> Packed:
         table.take("index", made.index)
         table.take("data", made.data)
     return made
+
+
+def packed_in(folder: Path) -> Packed:
+    """What `pack` left in a directory."""
+    return Packed(folder / "data", folder / "index")

@@ -26,7 +26,7 @@ from builder.formats.content import Packed
 from builder.formats.gpt import MIB, Contents
 from builder.formats.sparse import data_chunks
 from builder.pipeline.key import digest_tree
-from builder.platforms import PLATFORMS, Context
+from builder.platforms import PLATFORMS, Context, Need, Settings
 from builder.sandbox.sdk import Sdk
 from builder.tools.oem import make_oem
 from builder.tools.pack import pack
@@ -63,8 +63,12 @@ def packed(place: Path, disk: Path, sdk: Sdk) -> Packed:
     return pack(disk, place / "packed", sdk_root=sdk.root)
 
 
-def context(sdk: Sdk, **settings: object) -> Context:
-    return Context("colvert", "Colvert", "1", sdk.root, EPOCH, settings, architecture=DEFAULT)
+def given(disk: Path, packed: Packed) -> dict[Need, Path]:
+    return {Need.DISK: disk, Need.PACKED: packed.data.parent}
+
+
+def context(sdk: Sdk, **settings: int) -> Context:
+    return Context("colvert", "Colvert", "1", sdk.root, EPOCH, Settings(**settings), architecture=DEFAULT)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def outputs(place: Path, disk: Path, packed: Packed, sdk: Sdk) -> Callable[[str]
             out.mkdir(parents=True)
             out.parent.chmod(0o755)
             out.chmod(0o755)
-            PLATFORMS[name].emit(disk, context(sdk), out, packed)
+            PLATFORMS[name].emit(given(disk, packed), context(sdk), out)
         return out
 
     return make
@@ -237,7 +241,7 @@ def test_the_same_disk_gives_the_same_bytes(
         copy.chmod(0o644)
     time.sleep(1.1)  # clocks in formats count whole seconds
     with elsewhere():
-        PLATFORMS[name].emit(copy, context(sdk), other)
+        PLATFORMS[name].emit({Need.DISK: copy}, context(sdk), other)
     assert digest_tree(other) == digest_tree(outputs(name))
 
 
@@ -258,7 +262,7 @@ def test_another_size_is_a_disk_whose_table_is_whole(
     out.mkdir(parents=True)
     for path in (out, out.parent):
         path.chmod(0o755)
-    PLATFORMS[name].emit(disk, context(sdk, disk_size=20 << 30), out, packed)
+    PLATFORMS[name].emit(given(disk, packed), context(sdk, disk_size=20 << 30), out)
     suffix, reader = next(iter(READERS[name].items()))
     found = reader(out / f"colvert-1-{name}{suffix}", out, sdk)
     assert found.stat().st_size == 20 << 30
@@ -298,7 +302,7 @@ from builder.pipeline.events import Events
 from builder.pipeline.executor import Executor
 from builder.pipeline.stage import Stage
 from builder.pipeline.store import Store
-from builder.platforms import PLATFORMS, Context
+from builder.platforms import PLATFORMS, Context, Need
 from builder.sandbox.home import Home
 from builder.sandbox.sdk import Sdk
 root, disk, sdk = map(Path, sys.argv[1:])
@@ -309,7 +313,7 @@ class Ec2(Stage):
     modules = ("builder.platforms.ec2",)
     def run(self, work):
         context = Context("colvert", "Colvert", "1", work.sdk.root, 0, architecture=DEFAULT)
-        PLATFORMS["ec2"].emit(disk, context, work.out)
+        PLATFORMS["ec2"].emit({Need.DISK: disk}, context, work.out)
 filler = root / "filler"
 with filler.open("wb") as stream:
     free = os.statvfs(root)

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from builder.errors import ColvertError
-from builder.manifest.fields import MIB
 from builder.manifest.model import COMPRESSORS, Disk, Usr
+from builder.quantities import MIB
 from builder.sandbox.sdk import Sdk
 from builder.tools.erofs import ErofsSettings, make_erofs
 from builder.tools.esp import make_fat

@@ -16,6 +16,7 @@ from builder.build import platform_image
 from builder.build.blueprint import Blueprint
 from builder.build.disk import DISK
 from builder.build.session import Session
+from builder.build.targets import read_settings
 from builder.errors import Code, ColvertError
 from builder.formats.gpt import Contents
 from builder.pipeline.events import Event, Events, Kind
@@ -24,7 +25,7 @@ from builder.pipeline.index import digest, survey
 from builder.pipeline.scheduler import Job, Scheduler, closure, machine_capacity
 from builder.pipeline.stage import Stage, Work
 from builder.pipeline.store import Entry, Store
-from builder.platforms import PLATFORMS, Context, Platform
+from builder.platforms import PLATFORMS, Context, Need, Platform, Settings
 from builder.platforms.base import Job as PlatformJob
 from builder.tools.oem import make_oem
 from builder.tools.sfdisk import make_disk
@@ -131,17 +132,17 @@ def test_alone_or_with_others_the_bytes_are_the_same(shop: Shop, work: Path) -> 
         for path in (out, out.parent):
             path.chmod(0o755)
         manifest = session.loaded.manifest
-        settings = manifest.platforms.get(name)
+        settings = read_settings(session.loaded).get(name, Settings())
         context = Context(
             manifest.id,
             manifest.name,
             session.loaded.version,
             session.sdk.root,
             session.loaded.epoch,
-            settings.model_dump() if settings else {},
+            settings,
             architecture=DEFAULT,
         )
-        PLATFORMS[name].emit(shop.store.path(disk), context, out)
+        PLATFORMS[name].emit({Need.DISK: shop.store.path(disk)}, context, out)
         assert digest(survey(out)) == entries[name].digest
 
 

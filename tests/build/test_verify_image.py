@@ -24,7 +24,7 @@ from builder.build.session import Session
 from builder.cli.verify import cli
 from builder.formats.gpt import MIB, SECTOR
 from builder.formats.table import ENTRY, ENTRY_SIZE
-from builder.platforms import PLATFORMS, Context
+from builder.platforms import PLATFORMS, Context, Need
 from builder.tools.workspace import bench
 from tests.build.places import find_partition, read_table, workplace
 from tests.releases import Variant
@@ -243,7 +243,7 @@ def test_an_ova_with_the_disk_of_another_release(bank: Bank, other: Callable[[st
     context = Context(
         manifest.id, manifest.name, version, bank.sdk_root, bank.session.loaded.epoch, architecture=DEFAULT
     )
-    PLATFORMS["vmware"].emit(other(version), context, bank.work / "out")
+    PLATFORMS["vmware"].emit({Need.DISK: other(version)}, context, bank.work / "out")
     [ova] = (bank.work / "out").glob("*.ova")
     said = bank.refused(ova)
     for place in (f"{manifest.id}-usr_{version}", f"{manifest.id}-usr-verity_{version}", "ESP"):

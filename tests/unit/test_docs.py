@@ -27,6 +27,7 @@ import pytest
 import yaml
 
 from builder.audit.policy import load_policy
+from builder.build.targets import MODELS
 from builder.cli.build import cli as build_image
 from builder.cli.main import cli as colvert
 from builder.errors import ColvertError
@@ -258,7 +259,7 @@ def test_the_update_client_knows_what_is_asked_of_it(page: Path) -> None:
 def yaml_is_known(path: Path) -> bool:
     """Whether a file is a manifest or a part of one, an audit's policy, or a signer's."""
     with suppress(jsonschema.ValidationError):
-        jsonschema.validate(yaml.load(path.read_text(), Editor), schema())
+        jsonschema.validate(yaml.load(path.read_text(), Editor), schema(MODELS))
         return True
     for read in (load_policy, read_policy):
         with suppress(ColvertError):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from builder.manifest.fields import GIB, KIB, MIB, format_size, parse_size
 from builder.manifest.model import Disk, Manifest
+from builder.quantities import GIB, KIB, MIB, format_size, parse_size
 
 
 def manifest(**values: object) -> Manifest:

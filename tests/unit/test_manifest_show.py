@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.targets import read_settings
 from builder.manifest.load import load
 from builder.manifest.show import show_json, show_yaml
 
@@ -61,7 +62,8 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("name", "show"), [("show.yaml", show_yaml), ("show.json", show_json)])
 def test_shown_as_accepted(example: Path, name: str, show: type[show_yaml]) -> None:  # type: ignore[valid-type]
-    shown = show(load(example))  # type: ignore[misc]
+    loaded = load(example)
+    shown = show(loaded, read_settings(loaded))  # type: ignore[misc]
     if os.environ.get("COLVERT_ACCEPT"):
         GOLDEN.mkdir(exist_ok=True)
         (GOLDEN / name).write_text(shown)
@@ -70,18 +72,20 @@ def test_shown_as_accepted(example: Path, name: str, show: type[show_yaml]) -> N
 
 def test_what_is_shown_is_a_manifest_again(example: Path) -> None:
     loaded = load(example)
-    text = show_yaml(loaded)
+    text = show_yaml(loaded, read_settings(loaded))
     # paths start from where a file stands
     Path("flat.yaml").write_text(text.replace("../debug.config", "debug.config"))
     again = load(Path("flat.yaml"))
-    assert again.manifest.part_json("files", "use", "packages", "users", "usr", "platforms", "kernel") == (
-        loaded.manifest.part_json("files", "use", "packages", "users", "usr", "platforms", "kernel")
+    assert again.manifest.part_json("files", "use", "packages", "users", "usr", "kernel") == (
+        loaded.manifest.part_json("files", "use", "packages", "users", "usr", "kernel")
     )
+    assert read_settings(again) == read_settings(loaded)
     assert (again.version, again.epoch) == (loaded.version, loaded.epoch)
 
 
 def test_every_value_of_the_json_has_an_origin(example: Path) -> None:
-    whole = json.loads(show_json(load(example)))
+    loaded = load(example)
+    whole = json.loads(show_json(loaded, read_settings(loaded)))
     assert whole["origins"]["packages.0"] == "lib/base.yaml:3:12"
     assert whole["origins"]["platforms.qemu.cpus"] == "example.yaml:19:16"
     assert whole["origins"]["disk.usr_size"] == "default"

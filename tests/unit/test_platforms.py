@@ -26,7 +26,7 @@ from builder.errors import Code, ColvertError
 from builder.formats.content import save
 from builder.formats.table import resized
 from builder.pipeline.store import Store
-from builder.platforms import PLATFORMS, Context, rackspace
+from builder.platforms import PLATFORMS, Context, Need, Settings, rackspace
 from builder.platforms.base import OEM_FOLDER, TEMPLATES, Job, Platform, render, write_oem
 from tests.unit.disks import content
 from tests.unit.stages import Files, executor
@@ -37,8 +37,10 @@ TEXTS = {".json", ".xml", ".vmx", ".sh", ".ovf", ".mf", ".md"}
 INSECURE = "vagrant insecure public key"
 
 
-def context(root: Path = Path("/"), **settings: object) -> Context:
-    return Context("colvert", "Colvert", "1.2.3", root, 1_700_000_000, settings, architecture=X86_64)
+def context(root: Path = Path("/"), **settings: int) -> Context:
+    return Context(
+        "colvert", "Colvert", "1.2.3", root, 1_700_000_000, Settings(**settings), architecture=X86_64
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,7 @@ def no_sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rackspace, "make_vhd", lambda disk, out, **_: save([b"vhd"], out))
 
 
-def make(name: str, tmp_path: Path, **settings: object) -> Path:
+def make(name: str, tmp_path: Path, **settings: int) -> Path:
     """All outputs of a platform for a small disk."""
     out = tmp_path / "out"
     out.mkdir()
@@ -129,7 +131,7 @@ def test_metadata_can_be_read_whatever_the_names_are(name: str, tmp_path: Path) 
         "1a.2b",
         tmp_path / "sdk",
         0,
-        {"memory": 3 << 30, "cpus": 7},
+        Settings(memory=3 << 30, cpus=7),
         architecture=X86_64,
     )
     PLATFORMS[name].make(Job(name, content(), odd, tmp_path, "stem"))
@@ -197,17 +199,8 @@ def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Stor
     monkeypatch.setattr("builder.build.platform_image.PLATFORMS", {**PLATFORMS, "test": platform})
     run = executor(tmp_path / "store")
     disk = run.obtain(Files({"disk.raw": ""})).part("disk.raw")
-    settings = context()
     stage = PlatformImage(
-        X86_64.name,
-        "test",
-        disk,
-        None,
-        settings.id,
-        settings.name,
-        settings.version,
-        settings.epoch,
-        settings.settings,
+        X86_64.name, "test", {Need.DISK: disk}, "colvert", "Colvert", "1.2.3", 7, Settings()
     )
     run.obtain(stage)
     return run.store

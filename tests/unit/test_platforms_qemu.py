@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 
 from builder.arch import X86_64
-from builder.platforms import Context
+from builder.platforms import Context, Settings
 from builder.platforms.base import render
 
 
 def context() -> Context:
     return Context(
-        "colvert", "Colvert", "1.2.3", Path("/"), 0, {"memory": 1 << 30, "cpus": 2}, architecture=X86_64
+        "colvert", "Colvert", "1.2.3", Path("/"), 0, Settings(memory=1 << 30, cpus=2), architecture=X86_64
     )
 
 

@@ -20,6 +20,7 @@ TABLE = {
     "texts": "errors",
     "places": "",
     "arch": "",
+    "quantities": "texts",
     "pipeline": "errors",
     "manifest": "errors",
     "sandbox": "pipeline",
@@ -39,7 +40,7 @@ TABLE = {
     "rebuild": "build",
     "cli": ABOVE,
 }
-EVERYWHERE = frozenset({"errors", "texts", "places", "arch"})
+EVERYWHERE = frozenset({"errors", "texts", "places", "arch", "quantities"})
 
 
 def direct(room: str) -> frozenset[str]:

@@ -176,6 +176,8 @@ def test_a_command_line_longer_than_a_kernel_keeps(tmp_path: Path) -> None:
         ("usr: {compression: 'zstd,23'}", 20),
         ("usr: {compression: 'zstd,03'}", 20),
         ("platforms: {qemu: {memory: 1}}", 28),
+        ("platforms: {qemu: {cpus: many}}", 26),
+        ("platforms: {qemu: {cpu: 2}}", 20),
         ("platforms: {qemu: {memory: 1025 MiB}}", 28),
         ("users: [{name: root, id: 1234}]", 16),
         ("groups: [{name: nobody, id: 1234}]", 17),
