@@ -81,7 +81,7 @@ def list_entries(store: Store, as_json: bool) -> None:
 @cli.command()
 @click.pass_obj
 def verify(store: Store) -> None:
-    """Compare every entry with its digest; damaged ones are removed, and exit is 1."""
+    """Compare every entry with its digest; damaged ones are set aside, and exit is 1."""
     bad = 0
     for entry in store.entries():
         try:

@@ -35,7 +35,7 @@ from builder.describe.licences import parse
 from builder.describe.sbom import Package as Described
 from builder.describe.sbom import Source as DescribedSource
 from builder.formats.gpt import Sizes
-from builder.machine.qemu import MachineSpec
+from builder.machine.qemu import Bus, Nic
 from builder.machine.warm import WarmMachine
 from builder.packages.distfile import Source
 from builder.packages.package import Dependency, Package
@@ -44,7 +44,7 @@ from builder.packages.portage.config import Configuration, Repository
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.code import PROJECT, REPORTING, CodeDigests, Facts
 from builder.pipeline.stage import Stage, fields, key
-from builder.platforms import PLATFORMS, Need
+from builder.platforms import PLATFORMS
 from builder.signing.boot_signatures import BootSignatures
 
 # (stage, field or file) that can change an output and are in no key; nothing may be added
@@ -123,8 +123,7 @@ SAMPLES: tuple[Stage, ...] = (
     PackedDisk(part("disk.raw"), "os", "1.0"),
     *(
         PlatformImage(
-            ARCH, name, {Need.DISK: part("disk.raw"), Need.PACKED: artifact("packed")}, "os", "Name", "1.0",
-            7, PLATFORMS[name].settings(disk_size=1 << 33),
+            ARCH, name, part("disk.raw"), artifact("packed"), "os", "Name", "1.0", 7, {"memory": 1, "cpus": 2}
         )
         for name in PLATFORMS
     ),
@@ -134,7 +133,10 @@ SAMPLES: tuple[Stage, ...] = (
     MakeInventory(artifact("tree"), {"usr": part("usr.raw")}, ("quiet",), {"a/b-1": ("x",)}, "os", "1.0"),
     Sbom(artifact("tree"), (DESCRIBED,), artifact("texts"), "os", "Name", "1.0", 7),
     Digests(artifact("boot")),
-    WarmMachine.of(MachineSpec(Path("disk"), credentials={"name": "text"}), artifact("disk")),
+    WarmMachine(
+        artifact("disk"), 1 << 30, 2, 1 << 33, Bus.VIRTIO, Nic.VIRTIO, {"a": "b", "c": b"d"},
+        {1: {"serial": "x"}}, False, True,
+    ),
 )  # fmt: skip
 NAMES = [f"{type(one).__name__}-{one.label}" for one in SAMPLES]
 
