@@ -15,6 +15,7 @@ from builder.pipeline.ingest import ingest_files
 def warm(executor: Executor, spec: MachineSpec) -> MachineSpec:
     """The same machine, restored instead of booted; it is booted here where the store has no snapshot."""
     store = executor.store
+    # hashed here, so the machine may read the file itself
     disk = ingest_files(store, "machine", {DISK: spec.disk.absolute()})
     stage = WarmMachine.of(spec, disk)
     try:
@@ -24,4 +25,4 @@ def warm(executor: Executor, spec: MachineSpec) -> MachineSpec:
             raise
         # it was set aside
         snapshot = store.path(executor.obtain(stage).artifact)
-    return replace(spec, disk=store.path(disk) / DISK, snapshot=snapshot, accel=Accel.TCG)
+    return replace(spec, snapshot=snapshot, accel=Accel.TCG)
