@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from builder.errors import ColvertError
 from builder.packages.capabilities import check_capabilities
 from builder.packages.distfile import Source
 from builder.packages.fetch import Distfile, Fetcher, distfiles
@@ -127,15 +128,25 @@ class _Maker:
 
 
 class _Once:
-    """Calls a function with the first names that come, and not again; who comes meanwhile waits."""
+    """Calls a function with the first names that come, and not again; who comes meanwhile waits.
+
+    Where it failed, all fail with its error.
+    """
 
     def __init__(self, work: Callable[[AbstractSet[str]], None]) -> None:
         self._work = work
         self._lock = threading.Lock()
         self._done = False
+        self._error: ColvertError | None = None
 
     def __call__(self, names: AbstractSet[str]) -> None:
         with self._lock:
+            if self._error is not None:
+                raise self._error
             if not self._done:
-                self._work(names)
+                try:
+                    self._work(names)
+                except ColvertError as error:
+                    self._error = error
+                    raise
                 self._done = True

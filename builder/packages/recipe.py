@@ -54,10 +54,7 @@ class Recipes:
     @cached_property
     def indexes(self) -> Mapping[str, Mapping[str, Item]]:
         """The paths of each overlay."""
-        return {
-            name: {item.name: item for item in self.store.index(artifact)}
-            for name, artifact in self.overlays.items()
-        }
+        return {name: self.store.by_name(artifact) for name, artifact in self.overlays.items()}
 
     def recipe(self, node: Node) -> Artifact:
         """The artifact with all files of the overlays that a package's build sees, by repository."""

@@ -141,9 +141,8 @@ def select(store: Store, kind: str, sources: Mapping[str, tuple[Artifact, str]])
     """
     files: dict[str, Path] = {}
     items: dict[str, Item] = {}
-    known: dict[str, dict[str, Item]] = {}
     for name, (artifact, old) in sources.items():
-        index = known.setdefault(artifact.digest, {item.name: item for item in store.index(artifact)})
+        index = store.by_name(artifact)
         item = index[resolve(index, old)]
         items[name] = Item(name, Type.FILE, item.mode, item.value)
         files[name] = store.place(artifact) / item.name

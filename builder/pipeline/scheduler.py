@@ -188,8 +188,9 @@ class _Run:
                 pass  # after the failure of another
 
     def _fail(self, error: ColvertError) -> None:
-        """Note a failure; what the pool has not begun with is not begun."""
-        self.failures.append(error)
+        """Note a failure, once where several jobs had it; what the pool has not begun with is not begun."""
+        if not any(error is known for known in self.failures):
+            self.failures.append(error)
         for future in self.running:
             future.cancel()
 

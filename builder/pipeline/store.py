@@ -98,6 +98,7 @@ class Store:
             (root / name).mkdir(parents=True, exist_ok=True)
         self._verified: set[str] = set()
         self._indexes: dict[str, list[Item]] = {}
+        self._named: dict[str, dict[str, Item]] = {}
         self._mutex = threading.Lock()
         self._lease = root / "leases" / uuid.uuid4().hex
         self._lease_fd: int | None = None
@@ -150,6 +151,13 @@ class Store:
                 raise self._damaged(artifact, "has another index")
             found = self._indexes[artifact.digest] = from_bytes(data)
         return list(below(found, what.name)) if isinstance(what, Part) else found
+
+    def by_name(self, artifact: Artifact) -> Mapping[str, Item]:
+        """The index of an artifact by the names of its paths."""
+        found = self._named.get(artifact.digest)
+        if found is None:
+            found = self._named[artifact.digest] = {item.name: item for item in self.index(artifact)}
+        return found
 
     def read(self, part: Part) -> bytes:
         """The content of a small file at the top of an artifact, compared with its digest by itself."""

@@ -16,7 +16,7 @@ from builder.errors import Code, ColvertError
 from builder.manifest.model import GitOverlay
 from builder.packages.fetch import distfiles
 from builder.packages.manifest_file import read_lines, renew, sources_in
-from builder.packages.portage.config import Overlay
+from builder.packages.overlay import Overlay
 
 OLD = b"""\
 AUX a.patch 3 BLAKE2B 00 SHA512 11

@@ -8,6 +8,7 @@ import os
 import struct
 import tarfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,8 @@ def test_a_disk_of_odd_size_is_refused(tmp_path: Path, size: int) -> None:
     odd = tmp_path / "odd"
     odd.write_bytes(bytes(size))
     (tmp_path / "index").write_text("[]")
-    for read in (lambda: open_plain(odd), lambda: open_content(odd, Packed(odd, tmp_path / "index"))):
+    packed = Packed(odd, tmp_path / "index")
+    for read in (partial(open_plain, odd), partial(open_content, odd, packed)):
         with pytest.raises(ColvertError) as caught:
             read()
         assert caught.value.code is Code.IMAGE_INVALID

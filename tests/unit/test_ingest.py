@@ -57,7 +57,7 @@ def _umask() -> int:
 def refused(store: Store, root: Path) -> ColvertError:
     with pytest.raises(ColvertError) as caught:
         ingest_tree(store, "overlay", root)
-    assert caught.value.code is Code.OVERLAY_MISSING
+    assert caught.value.code is Code.OVERLAY_INVALID
     assert caught.value.where is not None
     assert not list((store.root / "tmp").iterdir())
     return caught.value
@@ -270,7 +270,7 @@ def test_what_is_no_file_is_refused(store: Store, tmp_path: Path, what: str) -> 
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ColvertError) as caught:
         ingest_files(store, "files", {"x": tmp_path / what})
-    assert caught.value.code is Code.OVERLAY_MISSING
+    assert caught.value.code is Code.OVERLAY_INVALID
     assert caught.value.where is not None and what in caught.value.where.file
 
 

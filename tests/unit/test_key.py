@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.packages.distfile import Source
+from builder.packages.package import Dependency, Package
+from builder.packages.portage.config import Repository
+from builder.pipeline.artifact import Artifact, Part
+from builder.pipeline.index import digest, part_digests, survey
 from builder.pipeline.key import (
     SPARSE_FROM,
     canonical,
@@ -17,10 +25,54 @@ from builder.pipeline.key import (
     digest_tree,
     digest_value,
 )
-from builder.pipeline.stage import Stage
+from builder.pipeline.stage import Stage, Work, inputs, key
 from tests.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden" / "keys.txt"
+
+
+@dataclass(frozen=True)
+class Labelled(Stage):
+    """A stage with one field."""
+
+    name: ClassVar[str] = "labelled"
+    shown: ClassVar[str] = ""
+
+    text: str
+
+    @property
+    def label(self) -> str:
+        return self.shown
+
+    def run(self, work: Work) -> None:
+        """Nothing: only its key is asked for."""
+
+
+def artifact(letter: str) -> Artifact:
+    return Artifact("made", letter * 64)
+
+
+# one package, with something in every field
+SAMPLE = Package(
+    cpv="app-misc/x-1",
+    slot="0",
+    repository="colvert",
+    ebuild="app-misc/x/x-1.ebuild",
+    use=("ssl",),
+    iuse=("ssl", "static-libs"),
+    repositories=(Repository("colvert"), Repository("other", ("colvert",))),
+    profile="default",
+    recipe=artifact("1"),
+    sources=(Source("x-1.tar", 123, "b2", "sha"),),
+    dependencies=(
+        Dependency(
+            "sys-libs/zlib-1.3.1",
+            Part(artifact("2"), "image", "3" * 64),
+            Part(artifact("2"), "vdb", "4" * 64),
+        ),
+    ),
+    fragments=artifact("5"),
+)
 
 
 def sample(root: Path) -> Path:
@@ -41,19 +93,43 @@ def sample(root: Path) -> Path:
 
 
 def test_keys_are_the_accepted_ones(tmp_path: Path) -> None:
-    inputs = {"ebuild": "00ff", "use": "-static-libs ssl", "dependency:sys-libs/zlib-1.3.1": "ab"}
-    stage = Stage("package", "app-misc/x-1", 1, inputs, lambda work: None)
+    root = sample(tmp_path / "tree")
+    items = survey(root)
     lines = {
         "value": digest_value({"b": [1, "ä", None], "a": True}),
-        "tree": digest_tree(sample(tmp_path / "tree")),
-        "stage": stage.key,
+        "tree": digest_tree(root),
+        "index": digest(items),
+        **{f"part {name}": found for name, found in part_digests(items).items()},
+        "stage": key(SAMPLE, code="c0de", sdk="5d"),
     }
     check_golden(GOLDEN, "".join(f"{name} {digest}\n" for name, digest in lines.items()))
 
 
 def test_a_label_is_no_part_of_a_key() -> None:
-    one, other = (Stage("tree", label, 1, {"a": "b"}, lambda work: None) for label in ("x 1", "y 2"))
-    assert one.key == other.key
+    one, other = (Labelled("a") for _ in range(2))
+    Labelled.shown = "x 1"
+    first = key(one, code="c", sdk="s")
+    Labelled.shown = "y 2"
+    assert other.label != "x 1"
+    assert key(other, code="c", sdk="s") == first
+
+
+def test_version_and_inputs_make_the_key() -> None:
+    """The version of a stage is the digest of its code."""
+    keys = {key(Labelled(text), code=code, sdk=sdk) for text, code, sdk in product("ab", "12", "xy")}
+    assert len(keys) == 8
+
+
+def test_a_key_is_a_digest_of_what_is_told_of_it() -> None:
+    """`colvert explain` shows all that a key is made of, and nothing else."""
+    first = inputs(SAMPLE, code="c0de", sdk="5d")
+    assert first["code"] == "c0de" and first["sdk"] == "5d"
+    assert {name.partition(".")[0] for name in first} - {"code", "sdk"} == {
+        field.name for field in fields(SAMPLE)
+    }
+    for field in fields(SAMPLE):
+        other = replace(SAMPLE, **{field.name: "changed"})  # type: ignore[arg-type]
+        assert inputs(other, code="c0de", sdk="5d") != first, field.name
 
 
 def test_owners_and_times_do_not_count_but_modes_do(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from builder.build.licences import Policy, expand, read_groups, read_policy, refusals
 from builder.errors import Code, ColvertError
 from builder.manifest.load import LoadedManifest, load
-from builder.packages.portage.config import Overlay
+from builder.packages.overlay import Overlay
 from tests.unit.test_plan import node
 
 GROUPS = {"COPYLEFT": ["GPL-2", "GPL-3+", "@LESSER"], "LESSER": ["LGPL-2.1+", "@COPYLEFT"], "FREE": ["MIT"]}

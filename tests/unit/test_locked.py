@@ -28,7 +28,7 @@ from builder.build.lockfile import (
 from builder.cli.main import cli
 from builder.errors import Code, ColvertError, Location
 from builder.manifest.model import GitOverlay
-from builder.packages.portage.config import Overlay as Repository
+from builder.packages.overlay import Overlay as Repository
 from tests.build.places import workplace
 
 LOCK = Lock(

@@ -161,17 +161,23 @@ def test_a_write_that_keeps_size_and_time_is_seen(tmp_path: Path, run: Executor)
     assert content(target) == "one"
 
 
+def put(path: Path, make: Callable[[Path], object]) -> None:
+    """Make something in the place of a file."""
+    path.unlink()
+    make(path)
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a file more": lambda target: (target / "stray").touch(),
     "a file less": lambda target: (target / "tool").unlink(),
     "a folder more": lambda target: (target / "empty").mkdir(),
     "another mode": lambda target: (target / "tool").chmod(0o644),
     "a closed file": lambda target: (target / "tool").chmod(0),
-    "a replaced file": lambda target: ((target / "tool").unlink(), (target / "tool").write_text("y")),
+    "a replaced file": lambda target: put(target / "tool", lambda path: path.write_text("y")),
     "another name": lambda target: (target / "tool").rename(target / "inner/tool"),
-    "another link": lambda target: ((target / "link").unlink(), (target / "link").symlink_to("inner")),
-    "a FIFO": lambda target: os.mkfifo(target / "pipe"),
-    "a FIFO for a file": lambda target: ((target / "tool").unlink(), os.mkfifo(target / "tool")),
+    "another link": lambda target: put(target / "link", lambda path: path.symlink_to("inner")),
+    "a FIFO": lambda target: put(target / "tool", lambda path: os.mkfifo(path.with_name("pipe"))),
+    "a FIFO for a file": lambda target: put(target / "tool", os.mkfifo),
 }
 
 

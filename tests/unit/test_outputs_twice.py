@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.pipeline.key import digest_tree
-from builder.pipeline.store import Entry, Record
+from builder.pipeline.index import digest, part_digests, survey
+from builder.pipeline.store import DATA, Entry, Record
 from builder.rebuild.outputs import compare, compare_trees, first_difference, summary
 from builder.rebuild.variation import list_backwards
 
@@ -76,10 +76,12 @@ def test_every_kind_of_difference_is_told(tmp_path: Path) -> None:
 
 
 def entry(place: Path, stage: str, text: str, **inputs: str) -> Entry:
-    (place / "out").mkdir(parents=True)
-    (place / "out/file").write_text(text)
+    out = place / DATA
+    out.mkdir(parents=True)
+    (out / "file").write_text(text)
     fields = {"key": f"{place.name}", "stage": stage, "label": "x", "size": 1, "seconds": 0, "created": 0}
-    return Entry(place, Record(**fields, inputs=inputs, digest=digest_tree(place / "out")))  # type: ignore[arg-type]
+    digests = {"digest": digest(survey(out)), "parts": part_digests(survey(out))}
+    return Entry(place, Record(**fields, inputs=inputs, **digests))  # type: ignore[arg-type]
 
 
 def test_a_difference_that_came_with_the_inputs_says_so(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builder.packages.explain import Change, compare
 
 from builder.errors import Code, ColvertError
 from builder.packages.graph import as_dot
 from builder.packages.plan import Node, Plan, shorten
+from builder.pipeline.dry_run import Change, compare
 
 
 def node(cpv: str, **dependencies: tuple[str, ...]) -> Node:
@@ -31,20 +31,22 @@ def node(cpv: str, **dependencies: tuple[str, ...]) -> Node:
         "licences": (),
         "description": "",
         "homepage": "",
-        "settings": {},
         "dependencies": {f"a/{name}-1": kinds for name, kinds in dependencies.items()},
     }
     return Node(**fields)
 
 
-CHAIN = Plan(
-    packages=(
-        node("a/libc-1"),
-        node("a/lib-1", libc=("build", "run")),
-        node("a/tool-1", lib=("build", "run"), data=("run",)),
-        node("a/data-1"),
-        node("a/user-1", tool=("build",)),
-    )
+def plan(*packages: Node, roots: tuple[str, ...] = ()) -> Plan:
+    return Plan(packages=packages, roots=roots, profiles=())
+
+
+CHAIN = plan(
+    node("a/libc-1"),
+    node("a/lib-1", libc=("build", "run")),
+    node("a/tool-1", lib=("build", "run"), data=("run",)),
+    node("a/data-1"),
+    node("a/user-1", tool=("build",)),
+    roots=("a/user-1",),
 )
 
 
@@ -67,16 +69,23 @@ def test_the_order_puts_each_after_its_sysroot() -> None:
 
 
 def test_a_circle_of_build_dependencies_is_told() -> None:
-    plan = Plan(packages=(node("a/x-1", y=("build",)), node("a/y-1", x=("build",))))
+    circle = plan(node("a/x-1", y=("build",)), node("a/y-1", x=("build",)))
     with pytest.raises(ColvertError) as caught:
-        plan.order()
+        circle.order()
     assert caught.value.code is Code.UNRESOLVABLE
+    assert {"a/x-1", "a/y-1"} <= set(caught.value.what.split())
 
 
 def test_a_circle_of_runtime_dependencies_is_fine() -> None:
-    plan = Plan(packages=(node("a/x-1", y=("run",)), node("a/y-1", x=("run",))))
-    plan.order()
-    assert plan.runtime(["a/x-1"]) == ["a/x-1", "a/y-1"]
+    circle = plan(node("a/x-1", y=("run",)), node("a/y-1", x=("run",)))
+    circle.order()
+    assert circle.runtime(["a/x-1"]) == ["a/x-1", "a/y-1"]
+
+
+def test_the_image_has_what_was_asked_for_and_what_that_needs_to_run() -> None:
+    assert CHAIN.shipped == ["a/user-1"]
+    asked = plan(*CHAIN.packages, roots=("a/tool-1",))
+    assert asked.shipped == ["a/data-1", "a/lib-1", "a/libc-1", "a/tool-1"]
 
 
 def test_a_package_is_found_by_any_of_its_names_and_guessed_at_otherwise() -> None:

@@ -21,20 +21,15 @@ from pathlib import Path
 import pytest
 
 from builder.arch import X86_64
-from builder.build import platform_image
-from builder.build.disk import DISK
 from builder.build.platform_image import PlatformImage
 from builder.errors import Code, ColvertError
 from builder.formats.content import save
 from builder.formats.table import resized
-from builder.pipeline.artifact import Artifact, Part
-from builder.pipeline.index import part_digests
-from builder.pipeline.ingest import ingest_files
 from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Context, Need, Settings, rackspace
 from builder.platforms.base import OEM_FOLDER, TEMPLATES, Job, Platform, render, write_oem
 from tests.unit.disks import content
-from tests.unit.stages import executor
+from tests.unit.stages import Files, executor
 
 GOLDEN = Path(__file__).parent / "golden/platforms"
 DOCS = Path(__file__).parents[2] / "docs/targets"
@@ -200,17 +195,15 @@ def _emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object) -> Stor
     monkeypatch.setattr("builder.platforms.base.pack", lambda *_, **__: None)
     monkeypatch.setattr("builder.platforms.base.open_content", lambda *_: content())
     monkeypatch.setattr(Platform, "_own", lambda *_: content())
-    test = Platform("test", "test", (".img",), make)  # type: ignore[arg-type]
-    monkeypatch.setattr(platform_image, "PLATFORMS", {"test": test})
-    store = Store(tmp_path / "store")
-    (tmp_path / DISK).write_bytes(b"disk")
-    disk = ingest_files(store, "disk", {DISK: tmp_path / DISK})
-    digests = part_digests(store.index(disk))
-    given: dict[Need, Part | Artifact] = {Need.DISK: Part(disk, DISK, digests[DISK])}
-    executor(store.root).obtain(
-        PlatformImage(X86_64.name, "test", given, "colvert", "Colvert", "1.2.3", 7, Settings())
+    platform = Platform("test", "test", (".img",), make)  # type: ignore[arg-type]
+    monkeypatch.setattr("builder.build.platform_image.PLATFORMS", {**PLATFORMS, "test": platform})
+    run = executor(tmp_path / "store")
+    disk = run.obtain(Files({"disk.raw": ""})).part("disk.raw")
+    stage = PlatformImage(
+        X86_64.name, "test", {Need.DISK: disk}, "colvert", "Colvert", "1.2.3", 7, Settings()
     )
-    return store
+    run.obtain(stage)
+    return run.store
 
 
 def test_outputs_that_were_not_declared_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,8 +226,8 @@ def test_what_ends_half_way_leaves_nothing(
     with pytest.raises(type(error)):
         _emit(tmp_path, monkeypatch, half)
     store = Store(tmp_path / "store")
-    assert list(store.entries()) == []
+    assert [entry.record.stage for entry in store.entries()] == ["files"]
     assert list((store.root / "tmp").iterdir()) == []
     whole = _emit(tmp_path, monkeypatch, lambda job: job.save(".img", [b"whole"]))
-    [entry] = whole.entries()
+    [entry] = [entry for entry in whole.entries() if entry.record.stage == "image"]
     assert [path.name for path in entry.out.iterdir()] == ["colvert-1.2.3-test.img"]

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.build.provenance import sha256
+import builder
 from builder.describe.gittree import git_tree
 from builder.describe.provenance import BUILD_TYPE, Build, Material, make_statement
+from builder.describe.toolchain import toolchain
+from builder.pipeline.key import digest_file
 
 BUILD = Build(
     external={"manifest": "manifests/colvert.yaml", "targets": ["qemu"]},
@@ -57,6 +59,62 @@ def test_the_invocation_follows_from_the_definition_alone() -> None:
     assert make_statement(BUILD, {"a": "11"}) == make_statement(BUILD, {"a": "11"})
     assert invocation(BUILD, "11") == invocation(BUILD, "22")
     assert invocation(BUILD, "11") != invocation(replace(BUILD, internal={"locked": True}), "11")
+    # two Colverts may make two things of the same definition
+    assert invocation(BUILD, "11") != invocation(replace(BUILD, versions={"colvert": "0.2.0"}), "11")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of a project like ours, all of it committed."""
+    for name in ("builder/cli.py", "builder/data/template.j2", "docs/page.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    repository = pygit2.init_repository(str(tmp_path))
+    repository.index.add_all()
+    tree, who = repository.index.write_tree(), pygit2.Signature("N", "n@example.org", 1, 0)
+    repository.index.write()
+    repository.create_commit("HEAD", who, who, "first", tree, [])
+    return tmp_path
+
+
+def test_a_toolchain_is_known_by_its_commit_and_its_code(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> dict[str, str]:
+        toolchain.cache_clear()
+        return toolchain()
+
+    monkeypatch.setattr("builder.describe.toolchain.PROJECT", checkout)
+    clean = found()
+    commit = str(pygit2.Repository(str(checkout)).head.target)
+    assert clean == {"colvert": builder.__version__, "code": clean["code"], "commit": commit}
+    (checkout / "docs/page.md").write_text("y\n")
+    (checkout / "builder/__pycache__").mkdir()
+    (checkout / "builder/__pycache__/x.pyc").write_text("y")
+    assert found()["code"] == clean["code"]
+    (checkout / "builder/__pycache__/x.pyc").unlink()
+    assert found() == clean
+    for name in ("builder/cli.py", "builder/data/template.j2", "builder/new.py"):
+        path = checkout / name
+        before = path.read_text() if path.exists() else None
+        path.write_text("y\n")
+        edited = found()
+        assert (edited["commit"], edited["code"] != clean["code"]) == (f"{commit}-dirty", True), name
+        path.unlink() if before is None else path.write_text(before)
+    assert found() == clean
+    toolchain.cache_clear()
+
+
+def test_a_toolchain_outside_of_git_has_a_digest_still(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a checkout of something else is around it."""
+    monkeypatch.setattr("builder.describe.toolchain.PROJECT", checkout / "docs")
+    toolchain.cache_clear()
+    (checkout / "docs/builder").mkdir()
+    (checkout / "docs/builder/x.py").touch()
+    assert set(toolchain()) == {"colvert", "code"}
+    toolchain.cache_clear()
 
 
 def test_a_directory_has_the_id_that_git_gives_it(tmp_path: Path) -> None:
@@ -88,7 +146,7 @@ def test_a_file_of_holes(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.touch()
     os.truncate(path, size)
-    assert sha256(path) == hashlib.sha256(bytes(size)).hexdigest()
+    assert digest_file(path) == hashlib.sha256(bytes(size)).hexdigest()
 
 
 @given(
@@ -104,4 +162,4 @@ def test_data_between_holes(
         for place, data in places:
             stream.seek(place)
             stream.write(data)
-    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()

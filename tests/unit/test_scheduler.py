@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
+from builder.packages.builder import _Once
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.executor import Executor
 from builder.pipeline.scheduler import (
@@ -109,6 +110,16 @@ def failing(code: Code = Code.COMMAND_FAILED, what: str = "no") -> Callable[[], 
         raise ColvertError(code, what)
 
     return step
+
+
+def after(other: str, step: Callable[[], object]) -> Callable[[], object]:
+    """A step that begins when another job has started."""
+
+    def both() -> None:
+        LOG.wait_for_start(other)
+        step()
+
+    return both
 
 
 @pytest.fixture
@@ -289,7 +300,7 @@ def test_after_a_failure_no_further_job_starts(stages: Executor, log: Log) -> No
     """What runs comes to its end, and its work is kept."""
     gate = threading.Event()
     log.steps["long"] = lambda: gate.wait(SOON)
-    log.steps["bad"] = lambda: (log.wait_for_start("long"), failing(what="bad failed")())
+    log.steps["bad"] = after("long", failing(what="bad failed"))
     jobs = [job("long"), job("bad"), job("b", "long"), *(job(f"other {n}", "bad") for n in range(3))]
     jobs += [job(f"free {number}", weight=Weight(cores=1)) for number in range(5)]
     # one core for what is to fail and what runs beside it: the free ones are left for later
@@ -350,7 +361,7 @@ def test_a_stage_that_cannot_be_made_is_a_failure_like_any_other(stages: Executo
 def test_an_error_of_ours_stops_what_runs(stages: Executor, log: Log) -> None:
     stopped = threading.Event()
     log.steps["long"] = lambda: stopped.wait(SOON)
-    log.steps["broken"] = lambda: (log.wait_for_start("long"), 1 / 0)
+    log.steps["broken"] = after("long", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         scheduler(stages, on_interrupt=stopped.set).run([job("long"), job("broken")])
     assert set(log.ended) == {"long", "broken"}
@@ -402,6 +413,26 @@ def test_a_preparation_that_fails_starts_nothing(stages: Executor, log: Log) -> 
         scheduler(stages, 0.5).run([job("a", prepare=gone), job("b")])
     assert caught.value.code is Code.FETCH_FAILED
     assert log.started == []
+
+
+def test_sources_are_fetched_once_and_their_failure_is_told_once(stages: Executor, log: Log) -> None:
+    calls: list[frozenset[str]] = []
+
+    def gone(names: Set[str]) -> None:
+        calls.append(frozenset(names))
+        time.sleep(NEVER)
+        raise ColvertError(Code.FETCH_FAILED, "gone")
+
+    fetch = _Once(gone)
+    with pytest.raises(ColvertError) as caught:
+        scheduler(stages).run(job(name, prepare=fetch) for name in "abc")
+    assert (caught.value.code, caught.value.others) == (Code.FETCH_FAILED, ())
+    assert calls == [frozenset("abc")]
+    # a run later tries again, and then not again
+    working = _Once(lambda names: calls.append(frozenset(names)))
+    scheduler(stages).run(job(name, prepare=working) for name in "abc")
+    assert calls[1:] == [frozenset("abc")]
+    assert sorted(log.started) == ["a", "b", "c"]
 
 
 def test_a_damaged_entry_is_found_by_the_job_that_reads_it(tmp_path: Path) -> None:

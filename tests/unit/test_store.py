@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
-from builder.pipeline import files as files_module
 from builder.pipeline import store as store_module
 from builder.pipeline.events import Event, Kind
 from builder.pipeline.index import to_bytes
@@ -256,8 +255,8 @@ def order(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, obje
         seen.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}"), (info.st_ino, info.st_size)))
 
     monkeypatch.setattr(store_module, "_sync", synced)
-    monkeypatch.setattr(files_module.os, "rename", renamed)
-    monkeypatch.setattr(files_module.os, "fsync", file_synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "fsync", file_synced)
     yield seen
 
 
