@@ -35,6 +35,8 @@ from builder.describe.licences import parse
 from builder.describe.sbom import Package as Described
 from builder.describe.sbom import Source as DescribedSource
 from builder.formats.gpt import Sizes
+from builder.machine.qemu import MachineSpec
+from builder.machine.warm import WarmMachine
 from builder.packages.distfile import Source
 from builder.packages.package import Dependency, Package
 from builder.packages.plan import Resolve
@@ -132,6 +134,7 @@ SAMPLES: tuple[Stage, ...] = (
     MakeInventory(artifact("tree"), {"usr": part("usr.raw")}, ("quiet",), {"a/b-1": ("x",)}, "os", "1.0"),
     Sbom(artifact("tree"), (DESCRIBED,), artifact("texts"), "os", "Name", "1.0", 7),
     Digests(artifact("boot")),
+    WarmMachine.of(MachineSpec(Path("disk"), credentials={"name": "text"}), artifact("disk")),
 )  # fmt: skip
 NAMES = [f"{type(one).__name__}-{one.label}" for one in SAMPLES]
 
