@@ -44,7 +44,7 @@ from builder.packages.portage.config import Configuration, Repository
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.code import PROJECT, REPORTING, CodeDigests, Facts
 from builder.pipeline.stage import Stage, fields, key
-from builder.platforms import PLATFORMS
+from builder.platforms import PLATFORMS, Need
 from builder.signing.boot_signatures import BootSignatures
 
 # (stage, field or file) that can change an output and are in no key; nothing may be added
@@ -123,7 +123,8 @@ SAMPLES: tuple[Stage, ...] = (
     PackedDisk(part("disk.raw"), "os", "1.0"),
     *(
         PlatformImage(
-            ARCH, name, part("disk.raw"), artifact("packed"), "os", "Name", "1.0", 7, {"memory": 1, "cpus": 2}
+            ARCH, name, {Need.DISK: part("disk.raw"), Need.PACKED: artifact("packed")}, "os", "Name", "1.0",
+            7, PLATFORMS[name].settings(disk_size=1 << 33),
         )
         for name in PLATFORMS
     ),
