@@ -9,6 +9,7 @@ import pytest
 from builder.sandbox.run import hand_over
 from tests.build.places import open_place
 from tests.clients.root import Clients
+from tests.clients.workspace import Desk
 from tests.targets import Targets
 
 
