@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 
 class Code(StrEnum):
-    """Stable names of the ways to fail; the part before the dot says whose fault it is."""
+    """Stable names of the ways to fail; the part before the dot is the kind of fault: input or build."""
 
     MANIFEST_MISSING = "input.manifest-missing"
     MANIFEST_SYNTAX = "input.manifest-syntax"
@@ -71,7 +71,7 @@ ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """A text that may come from somebody else's files: what a terminal would act on is written out."""
+    """A text from untrusted files, with control characters escaped for a terminal."""
     kept = "\t\n" if lines else "\t"
     if text.isascii() and text.isprintable():
         return text
@@ -101,7 +101,7 @@ class ColvertError(Exception):
     """One failure: `what` happened, `where`, and the next thing to do (`hint`).
 
     `detail` holds lines that explain it, such as the end of a log; `others` the further
-    errors found in the same go, so that all mistakes of one file are told at once.
+    errors found in the same run, so that all mistakes of one file are reported at once.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ColvertError(Exception):
         detail: Iterable[str] | None = None,
         others: Iterable[ColvertError] | None = None,
     ) -> ColvertError:
-        """The same failure, told with what is given here in place of its own."""
+        """A copy of this error with the given fields replaced."""
         return ColvertError(
             self.code,
             self.what if what is None else what,

@@ -14,12 +14,12 @@ MAX_PATH = 3000
 def path_problem(path: str) -> str:
     """Why a text is no plain absolute path, or an empty string."""
     if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path:
-        return "not an absolute path without '.', '..' and double slashes"
+        return "must be an absolute path without '.', '..' and double slashes"
     if re.search(r"[\s\x00-\x1f]", path):
-        return "a path has no white space"
+        return "a path cannot contain white space"
     whole = path.encode("utf-8", "surrogatepass")
     if len(whole) > MAX_PATH or max(len(name) for name in whole.split(b"/")) > MAX_NAME:
-        return f"a name in a path has at most {MAX_NAME} bytes, and the whole {MAX_PATH}"
+        return f"a path has at most {MAX_PATH} bytes, and each name in it {MAX_NAME}"
     return ""
 
 
@@ -29,7 +29,7 @@ def place_problem(path: str) -> str:
         return problem
     first, _, rest = path[1:].partition("/")
     if first == "var":
-        return "/var belongs to the machine; a file of tmpfiles.d (`C`, `f`) can make it at boot"
+        return "/var belongs to the machine; use tmpfiles.d (`C`, `f`) to create the file at boot"
     if first not in ROOTS or not rest:
         return "only files below /usr and /etc are part of an image"
     return ""

@@ -40,44 +40,46 @@ LOST_ATTRIBUTES = ("security.capability", "user.*")
 
 
 def problem_of(name: str, there: str | None, path: Path, status: os.stat_result) -> ColvertError | None:
-    """What is wrong with a path of a package that would be `there` in the tree, or None."""
+    """The error of a package's path that would be `there` in the tree, or None."""
     if there is None:
         return _invalid(
-            f"the image has no place for /{name}: only /usr and /etc ship",
-            "let the ebuild make it at boot with tmpfiles.d, or install it below /usr",
+            f"/{name} is outside /usr and /etc, the only directories of an image",
+            "install it below /usr, or create it at boot with tmpfiles.d",
         )
     if not _is_text(name):
-        return _invalid(f"the name /{name} is not UTF-8", "let the ebuild give it another name")
+        return _invalid(f"the file name /{name} is not UTF-8", "rename the file in the ebuild")
     if there in FOLDERS and not stat.S_ISDIR(status.st_mode):
         return _invalid(
-            f"/{name} is a {kind(status.st_mode)}; it is a directory in every image",
-            "let the ebuild install the files themselves there",
+            f"/{name} is a {kind(status.st_mode)} and must be a directory",
+            "install the files themselves there in the ebuild",
         )
     if stat.S_ISLNK(status.st_mode):
         return _problem_of_link(name, there, os.readlink(path))
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return _invalid(
-            f"/{name} is a {kind(status.st_mode)}: an image holds files, directories and symbolic links",
-            "let the ebuild make it at boot with tmpfiles.d",
+            f"/{name} is a {kind(status.st_mode)}: only files, directories and links are supported",
+            "create it at boot with tmpfiles.d",
         )
     lost = lost_attributes(path)
     if lost:
         return _invalid(
-            f"/{name} has the extended attribute {', '.join(lost)}, which images do not keep",
-            "let the program's unit give the rights it needs (AmbientCapabilities=, CapabilityBoundingSet=)",
+            f"/{name} has extended attributes ({', '.join(lost)}), which an image cannot store",
+            "grant the capabilities in the unit (AmbientCapabilities=, CapabilityBoundingSet=)",
         )
     return None
 
 
 def _problem_of_link(name: str, there: str, target: str) -> ColvertError | None:
     if not _is_text(target):
-        return _invalid(f"the target of the symbolic link /{name} is not UTF-8", "give it another one")
+        return _invalid(
+            f"the target of the symbolic link /{name} is not UTF-8", "rename the target in the ebuild"
+        )
     if any(fnmatchcase(there, pattern) for pattern in PROGRAMS) or (
         goes_aside(there) and not there.startswith("usr/lib/colvert/initrd/")
     ):
         return _invalid(
-            f"/{name} is a symbolic link to {target}; the builder needs the file itself there",
-            "let the ebuild install the file in the place of the link",
+            f"/{name} is a symbolic link to {target} and must be the file itself",
+            "install the file instead of the link in the ebuild",
         )
     return None
 

@@ -48,7 +48,7 @@ RELEASE = "usr/lib/os-release"
 
 @dataclass(frozen=True)
 class InitrdReport:
-    """What went into an initrd."""
+    """Contents of an initrd."""
 
     files: int
     unpacked: int
@@ -71,7 +71,7 @@ class _Collector:
         path = self.root.path / final
         if not final:
             raise ColvertError(
-                Code.IMAGE_INVALID, f"/{name} leads to /, which is the whole image", where=where
+                Code.IMAGE_INVALID, f"/{name} resolves to /, the root of the image", where=where
             )
         if final in self._seen:
             return
@@ -84,11 +84,13 @@ class _Collector:
             self._put(final, Member.file(path, stat.S_IMODE(path.stat().st_mode)))
             self._libraries(final, path, where)
         elif path.exists():
-            what = f"/{final} is a {kind(path.stat().st_mode)}: an initrd holds files, directories and links"
+            what = (
+                f"/{final} is a {kind(path.stat().st_mode)}: only files, directories and links are supported"
+            )
             raise ColvertError(Code.IMAGE_INVALID, what, where=where)
         else:
             raise ColvertError(
-                Code.IMAGE_INVALID, f"/{name} leads to /{final}, which is not there", where=where
+                Code.IMAGE_INVALID, f"/{name} resolves to /{final}, which does not exist", where=where
             )
 
     def _libraries(self, name: str, path: Path, where: Location | None) -> None:
@@ -98,7 +100,7 @@ class _Collector:
                 Code.IMAGE_INVALID,
                 f"/{name} is an ELF file that cannot be read (damaged, or not for 64 bits)",
                 where=where,
-                hint="build the package that it belongs to for the image's architecture",
+                hint="build its package for the image's architecture",
             )
         if elf is None:
             return
@@ -117,9 +119,9 @@ class _Collector:
                 return
         raise ColvertError(
             Code.IMAGE_INVALID,
-            f"the library {soname}, which {asked_by} needs, is not in the image",
+            f"library {soname}, required by {asked_by}, is not in the image",
             where=where,
-            hint="add the package that has it to the manifest",
+            hint="add the package that installs it to `packages` in the manifest",
         )
 
     def _put(self, name: str, member: Member) -> None:
@@ -218,8 +220,8 @@ def _list_text(side: Path) -> str:
     except FileNotFoundError:
         raise ColvertError(
             Code.IMAGE_INVALID,
-            f"no package brings /{LIST}",
-            hint="add sys-apps/colvert-init to the manifest",
+            f"no package installs /{LIST}",
+            hint="add sys-apps/colvert-init to `packages` in the manifest",
         ) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -232,8 +234,8 @@ def _directive(collector: _Collector, words: list[str], where: Location) -> None
             found = list(collector.root.glob(pattern.lstrip("/")))
             if not found:
                 raise ColvertError(
-                    Code.IMAGE_INVALID, f"nothing in the image matches {pattern}", where=where,
-                    hint="add the package that has it to the manifest",
+                    Code.IMAGE_INVALID, f"no file in the image matches {pattern}", where=where,
+                    hint="add the package that installs it to `packages` in the manifest",
                 )  # fmt: skip
             for name in found:
                 collector.add(name, where=where)
@@ -247,8 +249,8 @@ def _directive(collector: _Collector, words: list[str], where: Location) -> None
             collector.members[_place(path, where)] = Member.directory(int(mode, 8))
         case _:
             raise ColvertError(
-                Code.IMAGE_INVALID, f"not a directive: {' '.join(words)}", where=where,
-                hint="file GLOB, dlopen SONAME, link PATH TARGET or dir PATH [MODE]",
+                Code.IMAGE_INVALID, f"unknown directive: {' '.join(words)}", where=where,
+                hint="use file GLOB, dlopen SONAME, link PATH TARGET or dir PATH [MODE]",
             )  # fmt: skip
 
 
@@ -257,7 +259,10 @@ def _place(path: str, where: Location) -> str:
     name = path.strip("/")
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise ColvertError(
-            Code.IMAGE_INVALID, f"not a plain path: {path}", where=where, hint="leave out `.` and `..`"
+            Code.IMAGE_INVALID,
+            f"invalid path: {path}",
+            where=where,
+            hint="remove `.`, `..` and double slashes",
         )
     return name
 
@@ -273,6 +278,6 @@ def _lay_over(collector: _Collector, overlay: Path) -> None:
             collector.members.setdefault(name, Member.directory(stat.S_IMODE(path.stat().st_mode)))
         elif not entry.is_file():
             what = f"/{OVERLAY}/{name} is a {kind(path.stat().st_mode)}"
-            raise ColvertError(Code.IMAGE_INVALID, f"{what}: an initrd holds files, directories and links")
+            raise ColvertError(Code.IMAGE_INVALID, f"{what}: only files, directories and links are supported")
         else:
             collector.members[name] = Member.file(path, stat.S_IMODE(path.stat().st_mode))

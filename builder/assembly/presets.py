@@ -30,7 +30,7 @@ PULLING = (".wants", ".requires", ".upholds")
 
 @dataclass(frozen=True)
 class UnitRules:
-    """What the manifest says of units, above the packages' presets."""
+    """The manifest's `units`, with priority over the packages' presets."""
 
     enable: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
@@ -80,8 +80,8 @@ def _check_known(tree: Tree, rules: UnitRules) -> None:
     unknown = [
         ColvertError(
             Code.IMAGE_INVALID,
-            f"no package brings the unit {unit}",
-            hint="add its package, or take the unit out of the manifest",
+            f"no package installs the unit {unit}",
+            hint="add its package to the manifest, or remove the unit from `units`",
         )
         for unit in (*rules.enable, *rules.disable, *rules.mask)
         if not any(_brought(tree, name) for name in (unit, template_of(unit)) if name)
@@ -89,8 +89,8 @@ def _check_known(tree: Tree, rules: UnitRules) -> None:
     instances = [
         ColvertError(
             Code.IMAGE_INVALID,
-            f"units.disable: {unit}: presets know templates, not one instance of a template",
-            hint=f"disable {template_of(unit)}, or name the instance under units.mask",
+            f"units.disable: {unit}: a preset can disable a template, but not a single instance",
+            hint=f"disable {template_of(unit)}, or list the instance under units.mask",
         )
         for unit in rules.disable
         if template_of(unit) and not _brought(tree, unit)

@@ -54,7 +54,7 @@ class Root:
                 continue
             links.append(here)
             if len(links) > LOOPS:
-                raise ColvertError(Code.IMAGE_INVALID, f"/{name}: symbolic links without end")
+                raise ColvertError(Code.IMAGE_INVALID, f"/{name}: too many levels of symbolic links")
             target = os.readlink(self.at(here))
             done = [] if target.startswith("/") else done
             todo = [*(p for p in target.split("/") if p not in ("", ".")), *todo]

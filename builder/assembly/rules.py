@@ -26,17 +26,17 @@ UPDATE = "usr/lib/colvert/update.conf"
 RING = "usr/lib/colvert/keys/update"
 # files that rules write over anything else, and below what
 WRITTEN: Mapping[str, str] = {
-    "usr/lib/os-release": "`id`, `name` and `version` say what it holds",
-    PACKAGES: "it lists what the image has",
-    UPDATE: "`update` says what it holds",
-    f"{PRESETS}/{MANIFEST_PRESET}": "`units` says what it holds",
-    "usr/lib/sysusers.d/90-manifest.conf": "`users` and `groups` say what it holds",
-    "usr/lib/tmpfiles.d/zz-colvert-packages.conf": "give yours another name",
-    f"{ETC}/ld.so.cache": "it is made of what the image has",
+    "usr/lib/os-release": "set `id`, `name` and `version` instead",
+    PACKAGES: "it lists the packages of the image",
+    UPDATE: "set `update` instead",
+    f"{PRESETS}/{MANIFEST_PRESET}": "set `units` instead",
+    "usr/lib/sysusers.d/90-manifest.conf": "set `users` and `groups` instead",
+    "usr/lib/tmpfiles.d/zz-colvert-packages.conf": "choose another file name",
+    f"{ETC}/ld.so.cache": "ldconfig generates it from the libraries of the image",
 }
 WRITTEN_BELOW: Mapping[str, str] = {
-    LICENCES: "it has the texts of the overlays' `licenses`",
-    RING: "`update.keys` says what it holds",
+    LICENCES: "it contains the licence texts from the overlays' `licenses` directories",
+    RING: "set `update.keys` instead",
 }
 # an id written by us, not one that sysusers took because it was free
 DYNAMIC = re.compile(r"^[ug]!?\s+(\S+)\s+-(?:\s|$)")
@@ -55,7 +55,7 @@ class ExtraFile:
 
 @dataclass(frozen=True)
 class TreeRules:
-    """What makes a tree of packages an image."""
+    """Settings that turn a tree of packages into an image."""
 
     os_release: Mapping[str, str]
     epoch: int
@@ -71,7 +71,7 @@ class TreeRules:
 
 @dataclass(frozen=True)
 class TreeReport:
-    """What a tree holds: the owner of every path, bytes per owner, units that are on, the kernel."""
+    """Report of a tree: owner of every path, bytes per owner, enabled units, kernel."""
 
     owners: Mapping[str, str]
     sizes: Mapping[str, int]
@@ -102,7 +102,7 @@ def tree_path(path: str) -> str:
     name = path.lstrip("/")
     if problem := place_problem(f"/{name}"):
         raise ColvertError(
-            Code.MANIFEST_INVALID, f"cannot add {path}: {problem}", hint="name a path below /usr or /etc"
+            Code.MANIFEST_INVALID, f"cannot add {path}: {problem}", hint="choose a path below /usr or /etc"
         )
     first, _, rest = name.partition("/")
     if first == "etc":
@@ -164,7 +164,7 @@ def _tmpfiles(tree: Tree) -> None:
         if f"/{name}" not in known
     ]
     if lines:
-        head = "# Empty directories that packages brought.\n"
+        head = "# Empty directories installed by packages.\n"
         tree.write(
             "usr/lib/tmpfiles.d/zz-colvert-packages.conf", head + "\n".join(lines) + "\n", "rule:tmpfiles"
         )
@@ -224,8 +224,8 @@ def _no_dynamic_ids(tree: Tree) -> None:
     if wrong:
         raise ColvertError(
             Code.IMAGE_INVALID,
-            f"users or groups without a fixed number: {', '.join(wrong)}",
-            hint="give the number in a sysusers.d file of the package",
+            f"users or groups without a fixed id: {', '.join(wrong)}",
+            hint="set the id in the package's sysusers.d file",
         )
 
 
@@ -262,8 +262,8 @@ def _licence(path: Path) -> bytes:
     if not final.is_relative_to(path.parent.resolve()):
         raise ColvertError(
             Code.LICENCE_TEXT,
-            f"the licence text {path} is a symbolic link to {final}, outside of its directory",
-            hint="put the text itself into the overlay",
+            f"the licence text {path} is a symbolic link to {final}, outside its directory",
+            hint="copy the text itself into the overlay",
         )
     with open_regular(final, code=Code.LICENCE_TEXT) as stream:
         return stream.readall()
@@ -275,8 +275,8 @@ def _no_text_missing(packages: Sequence[PackageImage], texts: Mapping[str, Path]
         [
             ColvertError(
                 Code.LICENCE_TEXT,
-                f"{package.cpv}: the licence {name} has no text",
-                hint=f"put it into the overlay as licenses/{name}",
+                f"{package.cpv}: the text of the licence {name} is missing",
+                hint=f"add it to the overlay as licenses/{name}",
             )
             for package in packages
             for name in package.licences
@@ -294,7 +294,7 @@ def _modules(tree: Tree, side: Path, sdk_root: Path) -> str | None:
         raise ColvertError(
             Code.IMAGE_INVALID,
             f"more than one kernel: {', '.join(releases)}",
-            hint="choose one in the manifest",
+            hint="keep only one kernel package in the manifest",
         )
     if not releases:
         return None

@@ -50,7 +50,7 @@ class PackageImage:
 
 @dataclass
 class Tree:
-    """A tree in the making: where it is, and who owns each path in it."""
+    """A tree under construction: its directory, and the owner of each path."""
 
     out: Path
     owners: dict[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Tree:
         self.inside = Inside(self.out, whose=lambda name: owners.get(name, ""))
 
     def own(self, name: str, owner: str) -> None:
-        """Note who brings a path, and all its parents unless somebody did before."""
+        """Record the owner of a path, and of its parents if they have none."""
         self.owners[name] = owner
         parts = name.split("/")
         for depth in range(1, len(parts)):
@@ -94,8 +94,8 @@ class Tree:
             if status is not None and stat.S_ISDIR(status.st_mode):
                 raise ColvertError(
                     Code.IMAGE_INVALID,
-                    f"/{name} is a directory of {self.owners.get(name, 'nobody')}, not a file",
-                    hint="name a path below it, or another one",
+                    f"/{name} is a directory of {self.owners.get(name, 'no package')}, not a file",
+                    hint="choose a path below it, or another path",
                 )
             if status is not None:
                 self.inside.remove(name)
@@ -130,7 +130,7 @@ class Tree:
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             raise self._unreadable(
-                final, f"line {line} is not UTF-8", "convert the file: iconv -t UTF-8"
+                final, f"line {line} is not UTF-8", "convert the file to UTF-8 (iconv -t UTF-8)"
             ) from None
         except ColvertError as error:
             raise error.but(what=f"{self.owners[final]}: {error.what}") from None
@@ -229,7 +229,7 @@ class _Merging:
             _put(source, self.side if aside else self.tree.inside)
         except FileExistsError:
             # made as the directory above a path that another name led to (usr/lib64 -> usr/lib)
-            what = f"/{source.name} is a {kind(source.status.st_mode)}, and a directory for other paths"
+            what = f"/{source.name} is a {kind(source.status.st_mode)}, but a directory for other paths"
             self.problems.append(ColvertError(Code.IMAGE_INVALID, f"{source.package.cpv}: {what}"))
         except ColvertError as error:
             self.problems.append(error.but(what=f"{source.package.cpv}: {error.what}"))
@@ -273,9 +273,9 @@ def _agree(one: _Source, other: _Source) -> bool:
 def _collision(one: _Source, other: _Source) -> ColvertError:
     return ColvertError(
         Code.IMAGE_INVALID,
-        f"/{one.name} comes from both {other.package.cpv} and {one.package.cpv}",
+        f"/{one.name} is installed by both {other.package.cpv} and {one.package.cpv}",
         detail=[f"{source.package.cpv}: {_described(source)}" for source in (other, one)],
-        hint="let one of the ebuilds not install it",
+        hint="remove the file in src_install of one of the ebuilds",
     )
 
 
@@ -293,10 +293,10 @@ def check_owned(tree: Tree) -> None:
     if strangers or missing:
         raise ColvertError(
             Code.IMAGE_INVALID,
-            "the tree differs from what packages and rules declared",
+            "the tree differs from the files declared by packages and rules",
             detail=[
-                *(f"nobody owns /{name}" for name in strangers),
-                *(f"/{name} is gone" for name in missing),
+                *(f"/{name} has no owner" for name in strangers),
+                *(f"/{name} is missing" for name in missing),
             ],
         )
 

@@ -28,12 +28,12 @@ SETS: Mapping[Flag, tuple[str, ...]] = {
 WORDS: Mapping[Lack, str] = {
     Lack.PIE: "is not position-independent",
     Lack.RELRO: "has no RELRO",
-    Lack.NOW: "is not bound at start (BIND_NOW)",
+    Lack.NOW: "is not bound at startup (BIND_NOW)",
     Lack.STACK: "has an executable stack",
     Lack.TEXT: "has text relocations",
     Lack.CET: "is not marked for IBT and SHSTK (CET)",
-    Lack.FORTIFY: "calls printf's relatives without _FORTIFY_SOURCE",
-    Lack.PATH: "has a run path outside of /usr, or to nothing",
+    Lack.FORTIFY: "calls printf and related functions without _FORTIFY_SOURCE",
+    Lack.PATH: "has a run path outside /usr, or to a missing directory",
     Lack.READABLE: "is an ELF file that cannot be read (damaged, or not for 64 bits)",
 }
 
@@ -85,7 +85,7 @@ class Binaries:
         return place.startswith("usr/") and self.tree.root.exists(place)
 
     def check_libraries(self) -> Iterator[Found]:
-        """What the dynamic linker would not find, of what is needed and of what dlopen is said to want."""
+        """Libraries that the dynamic linker would not find, from DT_NEEDED and dlopen notes."""
         usual = (LIBRARIES, *self._configured())
         for binary in self.all:
             if binary.elf is None:
@@ -93,18 +93,18 @@ class Binaries:
             owner = self.tree.owner(binary.name)
             places = (*(_expand(folder, binary.name) for folder in binary.elf.search), *usual)
             if binary.elf.interpreter and not self.tree.root.exists(binary.elf.interpreter):
-                what = f"its interpreter {binary.elf.interpreter} is not there"
+                what = f"requires the interpreter {binary.elf.interpreter}, which is missing"
                 yield Found(Check.LIBRARIES, binary.name, binary.elf.interpreter, what, owner)
             for soname in binary.elf.needed:
                 if not self._there(soname, places):
-                    what = f"needs {soname}, which is not there"
+                    what = f"requires {soname}, which is missing"
                     yield Found(Check.LIBRARIES, binary.name, soname, what, owner)
             for item in binary.elf.dlopen:
                 if not item.names:
-                    what = "has a malformed note about the libraries that it opens (dlopen)"
+                    what = "has a malformed dlopen note"
                     yield Found(Check.LIBRARIES, binary.name, "", what, owner)
                 elif item.priority != "suggested" and not any(self._there(one, places) for one in item.names):
-                    what = f"opens {' or '.join(item.names)} ({item.priority}), which is not there"
+                    what = f"opens {' or '.join(item.names)} ({item.priority}) with dlopen, which is missing"
                     yield Found(Check.LIBRARIES, binary.name, item.names[0], what, owner)
 
     def _configured(self) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Binaries:
         return any(self.tree.root.exists(f"{place}/{soname}") for place in places)
 
     def check_symbols(self, images: Mapping[str, Path]) -> Iterator[Found]:
-        """What has no debug symbols beside it in its binary package."""
+        """Binaries without debug symbols in their binary package."""
         kept = {
             path.parent.name + path.name.removesuffix(".debug")
             for image in images.values()
@@ -126,7 +126,7 @@ class Binaries:
         }
         for binary in self.all:
             if binary.hardening and binary.hardening.dynamic and binary.hardening.build_id not in kept:
-                what = "its package keeps no debug symbols of it"
+                what = "has no debug symbols in its package"
                 yield Found(Check.SYMBOLS, binary.name, "", what, self.tree.owner(binary.name))
 
 
@@ -149,7 +149,7 @@ def _expand(folder: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the debug symbols of packages say: how many files were compiled, and which without what."""
+    """Result of the debug symbols: number of compiled files, and the missing compiler options."""
 
     units: int
     found: tuple[Found, ...]

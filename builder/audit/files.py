@@ -23,7 +23,7 @@ RULE = "rule:"
 
 @dataclass(frozen=True)
 class Tree:
-    """What the tree stage made: the tree, who owns each path, and which packages it was made of."""
+    """Output of the tree stage: the tree, the owner of each path, and the packages."""
 
     path: Path
     owners: Mapping[str, str]
@@ -45,7 +45,7 @@ def check_files(tree: Tree) -> Iterator[Found]:
             what = (
                 f"belongs to {owner}, which is not in the image"
                 if owner
-                else "no package and no rule owns it"
+                else "belongs to no package and no rule"
             )
             yield Found(Check.OWNERS, name, "", what)
         if entry.is_symlink():
@@ -53,7 +53,7 @@ def check_files(tree: Tree) -> Iterator[Found]:
         else:
             yield from _modes(name, entry.stat(follow_symlinks=False).st_mode, owner)
     for name in sorted(set(tree.owners) - {name for name, _entry in walk(tree.path)}):
-        yield Found(Check.OWNERS, name, "", f"{tree.owner(name)} owns it, but it is not there")
+        yield Found(Check.OWNERS, name, "", f"belongs to {tree.owner(name)}, but is missing")
 
 
 def _modes(name: str, mode: int, owner: str) -> Iterator[Found]:
@@ -62,7 +62,7 @@ def _modes(name: str, mode: int, owner: str) -> Iterator[Found]:
         kinds = [word for bit, word in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")) if mode & bit]
         yield Found(Check.SETUID, name, text, f"is {' and '.join(kinds)} (mode {text})", owner)
     if mode & stat.S_IWOTH:
-        yield Found(Check.WRITABLE, name, text, f"everybody may write it (mode {text})", owner)
+        yield Found(Check.WRITABLE, name, text, f"is world-writable (mode {text})", owner)
 
 
 def _link(tree: Tree, name: str) -> Iterator[Found]:
@@ -72,14 +72,14 @@ def _link(tree: Tree, name: str) -> Iterator[Found]:
     try:
         target = root.resolve(seen)[0]
     except ColvertError:
-        yield Found(Check.LINKS, name, "/" + seen, "leads to itself", owner)
+        yield Found(Check.LINKS, name, "/" + seen, "is a link to itself", owner)
         return
     if not os.path.lexists(root.at(target)):
-        yield Found(Check.LINKS, name, f"/{target}", f"leads to /{target}, which is not there", owner)
+        yield Found(Check.LINKS, name, f"/{target}", f"is a dangling link to /{target}", owner)
 
 
 def check_tmpfiles(tree: Tree) -> Iterator[Found]:
-    """What tmpfiles.d makes, or changes the mode of, for everybody to write or with setuid."""
+    """World-writable and setuid paths that tmpfiles.d creates or changes."""
     for folder in TMPFILES:
         for path in sorted((tree.path / folder).glob("*.conf")):
             owner = tree.owner(f"{folder}/{path.name}")
@@ -88,5 +88,5 @@ def check_tmpfiles(tree: Tree) -> Iterator[Found]:
                 if hit is None:
                     continue
                 for found in _modes(hit[2].strip("/"), int(hit[3], 8), owner):
-                    what = f"{found.what}, made by {folder}/{path.name}:{number}"
+                    what = f"{found.what}, created by {folder}/{path.name}:{number}"
                     yield Found(found.check, found.subject, found.detail, what, owner)

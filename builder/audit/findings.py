@@ -8,34 +8,37 @@ from dataclasses import dataclass
 from builder.audit.policy import Allowance, Check, LoadedPolicy, line_for
 from builder.errors import Code, ColvertError, Location
 
-# Why each matters: told with every finding.
+# Why each matters: printed with every finding.
 WHY: Mapping[tuple[Check, str], str] = {
-    (Check.HARDENING, "pie"): "its code is at an address that an attacker knows",
-    (Check.HARDENING, "relro"): "the table of its library calls can be written while it runs",
-    (Check.HARDENING, "now"): "the table of its library calls can be written while it runs",
-    (Check.HARDENING, "noexecstack"): "what somebody writes to its stack can be run",
-    (Check.HARDENING, "no-text-relocations"): "its code has to be writable while it is loaded",
-    (Check.HARDENING, "cet"): "the processor cannot refuse jumps to where no function begins",
-    (Check.HARDENING, "fortify"): "glibc does not check how long what it formats may become",
-    (Check.HARDENING, "no-run-path"): "somebody else may put a library there",
-    (Check.HARDENING, "readable"): "nobody can tell what it lacks",
-    (Check.SYMBOLS, ""): "nobody can tell how it was compiled, and no crash of it can be read",
-    (Check.COMPILED, "-fstack-protector-strong"): "an overrun of a buffer reaches the return address",
-    (Check.COMPILED, "-fstack-clash-protection"): "a large frame can step over the stack's guard page",
-    (Check.COMPILED, "-fcf-protection=full"): "the processor cannot refuse jumps to where no function begins",
-    (Check.SETUID, ""): "whoever starts it gets the rights of its owner",
+    (Check.HARDENING, "pie"): "its code is loaded at an address that an attacker can predict",
+    (Check.HARDENING, "relro"): "its table of library calls (GOT) stays writable at run time",
+    (Check.HARDENING, "now"): "its table of library calls (GOT) stays writable at run time",
+    (Check.HARDENING, "noexecstack"): "injected data on its stack can be executed",
+    (Check.HARDENING, "no-text-relocations"): "its code must be writable while it is loaded",
+    (Check.HARDENING, "cet"): "the processor cannot block jumps into the middle of a function",
+    (Check.HARDENING, "fortify"): "glibc does not check the length of formatted output",
+    (Check.HARDENING, "no-run-path"): "an attacker may be able to place a library there",
+    (Check.HARDENING, "readable"): "its hardening cannot be checked",
+    (Check.SYMBOLS, ""): "its compiler options cannot be checked, and its crashes have no backtrace",
+    (Check.COMPILED, "-fstack-protector-strong"): "a buffer overflow can overwrite the return address",
+    (Check.COMPILED, "-fstack-clash-protection"): "a large stack frame can skip the guard page",
+    (
+        Check.COMPILED,
+        "-fcf-protection=full",
+    ): "the processor cannot block jumps into the middle of a function",
+    (Check.SETUID, ""): "it runs with the rights of its owner, for any user",
     (Check.WRITABLE, ""): "every user and every service can change it",
-    (Check.LIBRARIES, ""): "it cannot start, or fails when it needs the library",
-    (Check.LINKS, ""): "whoever follows it finds nothing",
-    (Check.OWNERS, ""): "nobody knows where it came from, so nobody updates it",
-    (Check.SOCKETS, ""): "it can be reached by whoever reaches the machine",
-    (Check.STALE, ""): "it would allow later what it was not written for",
+    (Check.LIBRARIES, ""): "it fails at startup, or when it needs the library",
+    (Check.LINKS, ""): "programs that follow it fail",
+    (Check.OWNERS, ""): "its origin is unknown, so no update replaces it",
+    (Check.SOCKETS, ""): "it is reachable over the network",
+    (Check.STALE, ""): "an unused line may allow a later, unrelated finding",
 }
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one check came upon: a subject (a path, package or process) and what is the matter with it."""
+    """Result of one check: a subject (path, package or process) and a description of the problem."""
 
     check: Check
     subject: str
@@ -46,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the policy does not allow."""
+    """A result that the policy does not allow."""
 
     check: Check
     subject: str
@@ -60,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The findings, and what was allowed, with the reason given for it."""
+    """The findings, and the allowed results with the reason of the policy."""
 
     findings: tuple[Finding, ...]
     allowed: tuple[tuple[Found, Allowance], ...]
@@ -72,7 +75,7 @@ class Verdict:
             raise ColvertError(
                 Code.AUDIT_FAILED,
                 f"{number} finding{'s' * (number != 1)} that the policy does not allow",
-                hint="mend what brings it, or write the line with a reason into the policy",
+                hint="fix the cause, or add the printed line and a reason to the policy",
             )
 
 
@@ -102,6 +105,6 @@ def _finding(found: Found) -> Finding:
 
 def _stale(line: Allowance) -> Finding:
     detail = f", {line.detail}" if line.detail else ""
-    what = f"the policy allows {line.check} of {line.subject}{detail}, but there is nothing of the kind"
+    what = f"the policy allows {line.check} of {line.subject}{detail}, but there is no such finding"
     why = WHY[(Check.STALE, "")]
     return Finding(Check.STALE, line.subject, what, why, where=line.where)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Check(StrEnum):
-    """What is looked for; each has a list of the same name in a policy, but for the last."""
+    """Checks; each has a list of the same name in a policy, except the last."""
 
     HARDENING = "hardening"
     SYMBOLS = "symbols"
@@ -52,14 +52,14 @@ class Flag(StrEnum):
 
 def _some(values: tuple[T, ...]) -> tuple[T, ...]:
     if not values:
-        raise ValueError("needs one entry at least")
+        raise ValueError("requires at least one entry")
     return values
 
 
 # not min_length, which counts only the members without a mistake
 SOME = AfterValidator(_some)
 Pattern = Annotated[
-    str, Field(max_length=200), matches(r"[^/\s]\S*", "a path without the first /, or a pattern")
+    str, Field(max_length=200), matches(r"[^/\s]\S*", "a path without the leading /, or a pattern")
 ]
 Patterns = Annotated[tuple[Pattern, ...], SOME]
 Word = Annotated[str, Field(max_length=200), matches(r"\S+( \S+)*", "a word or a pattern")]
@@ -76,18 +76,18 @@ class Unhardened(_Allowed):
     """Binaries that lack hardening."""
 
     files: Patterns
-    """Patterns of paths."""
+    """Path patterns."""
     lacks: Annotated[tuple[Lack, ...], SOME]
-    """What they may lack."""
+    """Hardening features that may be missing."""
     reason: Reason
     """Why."""
 
 
 class Unseen(_Allowed):
-    """Binaries whose debug symbols are not kept, so that nobody can tell how they were compiled."""
+    """Binaries without debug symbols, whose compiler options cannot be checked."""
 
     files: Patterns
-    """Patterns of paths."""
+    """Path patterns."""
     reason: Reason
     """Why."""
 
@@ -107,20 +107,20 @@ class Privileged(_Allowed):
     """Setuid and setgid files."""
 
     files: Patterns
-    """Patterns of paths."""
+    """Path patterns."""
     mode: Mode
-    """The mode that they have."""
+    """Their mode."""
     reason: Reason
     """Why."""
 
 
 class Writable(_Allowed):
-    """What everybody may write: files of the image, or what tmpfiles.d makes or changes at boot."""
+    """World-writable paths: in the image, or created by tmpfiles.d at boot."""
 
     files: Patterns
-    """Patterns of paths."""
+    """Path patterns."""
     mode: Mode
-    """The mode that they have."""
+    """Their mode."""
     reason: Reason
     """Why."""
 
@@ -129,9 +129,9 @@ class Unfound(_Allowed):
     """Libraries that the dynamic linker would not find."""
 
     files: Patterns
-    """Patterns of the paths of what needs them."""
+    """Path patterns of the programs that need the libraries."""
     needs: Words
-    """Patterns of sonames."""
+    """Soname patterns."""
     reason: Reason
     """Why."""
 
@@ -140,9 +140,9 @@ class Dangling(_Allowed):
     """Links that lead to nothing in the image."""
 
     files: Patterns
-    """Patterns of the links' paths."""
+    """Path patterns of the links."""
     to: Words
-    """Patterns of where they lead, with the first /."""
+    """Patterns of the link targets, with the leading /."""
     reason: Reason
     """Why."""
 
@@ -151,7 +151,7 @@ class Strange(_Allowed):
     """Files that neither a package nor a rule of the build owns."""
 
     files: Patterns
-    """Patterns of paths."""
+    """Path patterns."""
     reason: Reason
     """Why."""
 
@@ -160,7 +160,7 @@ class Listening(_Allowed):
     """Sockets that wait for others after the boot."""
 
     processes: Words
-    """Names of the processes that hold them."""
+    """Names of the listening processes."""
     on: Words
     """PROTOCOL/PORT ADDRESS, such as `tcp/22 *`."""
     reason: Reason
@@ -168,26 +168,26 @@ class Listening(_Allowed):
 
 
 class Policy(_Allowed):
-    """What an image may hold; everything else is a finding."""
+    """Allowed results of the checks; all others are findings."""
 
     version: Literal["1"] = "1"
-    """Version of the policy's form."""
+    """Version of the policy format."""
     hardening: tuple[Unhardened, ...] = ()
-    """Programs and libraries without some hardening."""
+    """Programs and libraries with a hardening feature missing."""
     symbols: tuple[Unseen, ...] = ()
-    """Programs and libraries of which nobody can tell how they were compiled."""
+    """Programs and libraries without debug symbols."""
     compiled: tuple[Uncompiled, ...] = ()
-    """Packages compiled without an option."""
+    """Packages compiled without a required option."""
     setuid: tuple[Privileged, ...] = ()
     """Setuid and setgid files."""
     world_writable: tuple[Writable, ...] = ()
-    """Paths that everybody may write."""
+    """World-writable paths."""
     libraries: tuple[Unfound, ...] = ()
-    """Libraries that are not found."""
+    """Missing libraries."""
     links: tuple[Dangling, ...] = ()
-    """Links to nothing."""
+    """Dangling symbolic links."""
     owners: tuple[Strange, ...] = ()
-    """Files of nobody."""
+    """Files without an owner."""
     sockets: tuple[Listening, ...] = ()
     """Listening sockets."""
 

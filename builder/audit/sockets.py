@@ -23,8 +23,8 @@ def check_sockets(text: str) -> Iterator[Found]:
         if len(words) < 6 or words[0] not in ("tcp", "udp") or ":" not in words[4]:
             raise ColvertError(
                 Code.USAGE,
-                f"line {number} is not one of {COMMAND}: {line[:80]}",
-                hint=f"give what {COMMAND} prints",
+                f"line {number} is not output of {COMMAND}: {line[:80]}",
+                hint=f"pass the output of {COMMAND}",
             )
         address, _, port = words[4].rpartition(":")
         # brackets would be a pattern of their own in a policy

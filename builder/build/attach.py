@@ -76,6 +76,6 @@ def _check_same(image: Image, session: Session, build: Build, signed: BootSigned
     if other or image.root_hash != build.root_hash:
         raise ColvertError(
             Code.RELEASE_INVALID,
-            f"the checkout no longer makes what was signed: {', '.join(other) or '/usr'} differs",
+            f"the checkout builds another image than the signed one: {', '.join(other) or '/usr'} differs",
             hint="check out the commit that the release was built from",
         )

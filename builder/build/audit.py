@@ -50,9 +50,9 @@ def policy_of(session: Session) -> LoadedPolicy:
     if loaded.manifest.audit is None:
         raise ColvertError(
             Code.MANIFEST_INVALID,
-            "the manifest names no policy to audit by",
+            "the manifest has no audit policy",
             where=Location(str(loaded.path)),
-            hint="write `audit: audit.yaml`; an empty policy is `version: 1`",
+            hint="add `audit: audit.yaml`; an empty policy is `version: 1`",
         )
     return load_policy(loaded.manifest.audit.path)
 

@@ -42,7 +42,7 @@ from builder.updates.keys import DEVELOPMENT
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What one image is made of, and from what its stages follow."""
+    """Inputs and stages of one image."""
 
     session: Session
     # releases from which deltas start
@@ -106,7 +106,7 @@ class Blueprint:
 
     @cached_property
     def enrolled(self) -> Artifact | None:
-        """The keys that machines take at first boot, where the manifest says so."""
+        """The Secure Boot variables to enroll at first boot, if the manifest has any."""
         files = {source.path.name: source.path for source in self.manifest.keys.enroll}
         return ingest_files(self.session.store, "enroll", files) if files else None
 

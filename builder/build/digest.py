@@ -71,7 +71,7 @@ def write_manifest(session: Session, named: str) -> Written:
 def find_package(session: Session, named: str) -> Wanted:
     """The package in the last of the manifest's overlays that has it; one in git cannot be written."""
     if not _PACKAGE.fullmatch(named):
-        what = f"{quote(named)} is neither CATEGORY/NAME nor CATEGORY/NAME-VERSION"
+        what = f"{quote(named)} is not CATEGORY/NAME or CATEGORY/NAME-VERSION"
         raise ColvertError(Code.UNKNOWN_PACKAGE, what)
     overlays = list(zip(session.loaded.manifest.overlays, session.settings.overlays, strict=True))
     found = [(entry, one) for entry, overlay in reversed(overlays) for one in _in_overlay(overlay, named)]
@@ -79,10 +79,10 @@ def find_package(session: Session, named: str) -> Wanted:
         if not isinstance(entry, GitOverlay):
             return one
     if found:
-        what = (
-            f"{named} is in the overlay {found[0][1].overlay.name}, which comes from git and stays as it is"
+        what = f"{named} is in the overlay {found[0][1].overlay.name}, which is a git URL and read-only"
+        raise ColvertError(
+            Code.USAGE, what, hint="clone it, and use the directory as the overlay in the manifest"
         )
-        raise ColvertError(Code.USAGE, what, hint="clone it, and name the directory in the manifest")
     known = [
         f"{path.parent.parent.name}/{path.parent.name}"
         for _, overlay in overlays
@@ -125,9 +125,9 @@ def _fetched(session: Session, wanted: Wanted, pinned: set[str]) -> dict[str, st
                 if error.code is not Code.FETCH_FAILED or name not in pinned:
                     errors.append(error)
                 else:
-                    session.events.warning(f"{error.what}: its line in {wanted.manifest} stays as it was")
+                    session.events.warning(f"{error.what}: its line in {wanted.manifest} was not changed")
     if errors:
-        hint = f"colvert digest {wanted.package}-VERSION leaves the other versions alone"
+        hint = f"use colvert digest {wanted.package}-VERSION for one version only"
         errors[-1] = errors[-1].but(hint=errors[-1].hint or hint)
     raise_all(errors)
     return fresh
@@ -141,7 +141,7 @@ def _sources(session: Session, wanted: Wanted) -> dict[str, tuple[str, ...]]:
             cpv: files for cpv, files in versions.items() if cpv == f"{wanted.package}-{wanted.version}"
         }
     if not versions:
-        what = f"Portage sees no ebuild of {wanted.package} {wanted.version}".rstrip()
+        what = f"Portage finds no ebuild of {wanted.package} {wanted.version}".rstrip()
         raise ColvertError(Code.UNKNOWN_PACKAGE, what, where=Location(str(wanted.manifest.parent)))
     found: dict[str, dict[str, None]] = {}
     for files in versions.values():

@@ -52,7 +52,7 @@ class Disk(Stage):
 
     @property
     def identity(self) -> str:
-        """What volume ids follow from."""
+        """Text from which volume ids are derived."""
         return f"{self.id} {self.version}"
 
     def run(self, work: Work) -> None:

@@ -69,7 +69,7 @@ def take_inventory(
     command_line: tuple[str, ...] = (),
     use: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Inventory:
-    """The inventory of the tree stage's output; what is not given is left out.
+    """The inventory of the tree stage's output; arguments that are None are left out.
 
     `modes` are the true ones where the output is the store's own, whose files are read-only.
     """
@@ -124,9 +124,9 @@ def stored_inventory(path: Path) -> Inventory | None:
     if not path.exists():
         raise ColvertError(
             Code.USAGE,
-            "there is no such release, manifest or tree",
+            "no such release, manifest or tree",
             where=Location(str(path)),
-            hint="name OUT/VERSION, a manifest, or a tree of the store",
+            hint="pass OUT/VERSION, a manifest, or a tree of the store",
         )
     if path.is_file() and path.suffix == ".json":
         return read_inventory(path)
@@ -139,9 +139,9 @@ def stored_inventory(path: Path) -> Inventory | None:
             return take_inventory(made, modes=_stored_modes(made))
     raise ColvertError(
         Code.USAGE,
-        f"no release and no tree: it has neither {FILE} nor report.json",
+        f"not a release or tree: {FILE} and report.json are missing",
         where=Location(str(path)),
-        hint="name OUT/VERSION, a manifest, or a tree of the store",
+        hint="pass OUT/VERSION, a manifest, or a tree of the store",
     )
 
 

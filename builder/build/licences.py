@@ -23,7 +23,7 @@ Groups = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Policy:
-    """What the manifest refuses, each with its place, and what alone it allows, if it says so."""
+    """Refused licences with their place in the manifest, and the allowed ones, if listed."""
 
     refused: Mapping[str, Location]
     allowed: frozenset[str] | None
@@ -50,14 +50,16 @@ def check_licences(session: Session) -> None:
 
 
 def read_policy(loaded: LoadedManifest, groups: Groups, known: Iterable[str]) -> Policy:
-    """The manifest's policy, groups replaced by what is in them; a name that nobody knows is an error."""
+    """The manifest's policy, with groups expanded; an unknown name is an error."""
     names = {*known, *(f"@{name}" for name in groups)}
     licences = loaded.manifest.licences
     problems = []
     for kind, said in (("refuse", licences.refuse), ("allow", licences.allow)):
         for number, name in enumerate(said):
             if name not in names:
-                what = f"no package and no overlay knows the licence {quote(name)}{nearest(name, names)}"
+                what = (
+                    f"unknown licence {quote(name)}: no package and no overlay has it{nearest(name, names)}"
+                )
                 where = loaded.origin(("licences", kind, number))
                 problems.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
     raise_all(problems)
@@ -101,8 +103,8 @@ def refusals(node: Node, policy: Policy) -> list[ColvertError]:
     problems = []
     for name in dict.fromkeys(failing(parse(node.licence), passes)):
         refused = policy.refused.get(name)
-        what = f"{node.cpv}: its licence {name} is {'refused' if refused else 'not among those allowed'}"
-        hint = "leave the package out, or change `licences` in the manifest"
+        what = f"{node.cpv}: licence {name} is {'refused' if refused else 'not allowed'}"
+        hint = "remove the package, or change `licences` in the manifest"
         problems.append(ColvertError(Code.LICENCE_REFUSED, what, where=refused or policy.where, hint=hint))
     return problems
 
@@ -112,9 +114,9 @@ def _missing(node: Node, texts: Container[str], overlays: Mapping[str, Path]) ->
     return [
         ColvertError(
             Code.LICENCE_TEXT,
-            f"{node.cpv}: the licence {name} has no text",
+            f"{node.cpv}: the text of the licence {name} is missing",
             where=where,
-            hint=f"put it into the overlay as licenses/{name}",
+            hint=f"add it to the overlay as licenses/{name}",
         )
         for name in node.licences
         if name not in texts

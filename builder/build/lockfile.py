@@ -93,19 +93,19 @@ def read_lock(path: Path) -> Lock:
     try:
         data = json.loads(read_regular(path, MAX_SIZE, Code.LOCK_INVALID))
     except FileNotFoundError as error:
-        hint = "colvert lock writes it; or name another with --lock FILE"
-        raise ColvertError(Code.LOCK_INVALID, "there is no such lock", where=where, hint=hint) from error
+        hint = "write it with colvert lock, or choose another with --lock FILE"
+        raise ColvertError(Code.LOCK_INVALID, "lock file not found", where=where, hint=hint) from error
     except (ValueError, RecursionError) as error:
         raise ColvertError(
             Code.LOCK_INVALID,
-            f"this is no lock: {error}",
+            f"not a lock file: {error}",
             where=where,
-            hint="it is damaged or cut: take it from where the release was made",
+            hint="restore the file: it is damaged or truncated",
         ) from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
-        what = f"this is no lock that this Colvert reads: its format is {found!r}, not {FORMAT!r}"
-        raise ColvertError(Code.LOCK_INVALID, what, where=where, hint="colvert lock writes it anew")
+        what = f"unsupported lock format {found!r}: this Colvert reads {FORMAT!r}"
+        raise ColvertError(Code.LOCK_INVALID, what, where=where, hint="write it again with colvert lock")
     try:
         return Lock.model_validate(data)
     except ValidationError as error:
@@ -133,9 +133,9 @@ def lock_overlays(named: Iterable[Overlay], found: Iterable[Repository]) -> dict
 
 
 def digest_files(root: Path) -> str:
-    """Digest of a directory as git sees it: names, contents, links, and what can be executed.
+    """Digest of a directory as git sees it: names, contents, links, and the executable bit.
 
-    Other permission bits are those of whoever checked it out; `.git` is git's own.
+    Other permission bits depend on the checkout, and `.git` belongs to git.
     """
     lines = hashlib.sha256()
     for name, entry in walk(root):
@@ -164,9 +164,9 @@ def lock_python() -> LockedPython:
     if not REQUIREMENTS.is_file():
         raise ColvertError(
             Code.USAGE,
-            "the list of Python packages is not beside this Colvert",
+            "the list of Python packages is missing from this installation of Colvert",
             where=Location(str(REQUIREMENTS)),
-            hint="lock from a checkout",
+            hint="run colvert lock from a git checkout",
         )
     names = re.findall(r"^([\w.-]+)==", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
     return LockedPython(
@@ -206,10 +206,12 @@ def check_locked(path: Path, **now: Any) -> None:
     errors = []
     for part, found in now.items():
         for place, old, new in differences(locked[part], _plain(found), part):
-            what = f"{place}: locked is {_said(old)}, here is {_said(new)}"
+            what = f"{place}: locked to {_said(old)}, found {_said(new)}"
             errors.append(ColvertError(Code.LOCK_DIFFERS, what, where=Location(str(path))))
     if errors:
-        hint = "restore what was locked (colvert sources export keeps it), or colvert lock to accept this"
+        hint = (
+            "restore the locked inputs (colvert sources export keeps them), or accept these with colvert lock"
+        )
         errors[-1] = errors[-1].but(hint=hint)
     raise_all(errors)
 

@@ -53,7 +53,7 @@ CANCELLED = threading.Event()
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """Options of the command line."""
 
     manifest: Path | None = None
     home: Path | None = None
@@ -158,9 +158,9 @@ class Session:
         if node is None:
             raise ColvertError(
                 Code.MANIFEST_INVALID,
-                f"no package of the plan is the kernel {kernel.package}, so its fragments have no effect",
+                f"the kernel {kernel.package} is not in the plan, so its fragments have no effect",
                 where=self.loaded.origin(("kernel", "package")),
-                hint="name the package without what the plan does not have; colvert plan lists them",
+                hint="use a package (and version) from the output of colvert plan",
             )
         files = {f"{number:02}-{item.path.name}": item.path for number, item in enumerate(kernel.fragments)}
         return {node.cpv: ingest_files(self.store, "fragments", files)}
@@ -189,7 +189,7 @@ class Session:
         return self.with_newer_sources(fetch)
 
     def with_newer_sources(self, work: Callable[[], Result]) -> Result:
-        """Do the work; where a pinned source is gone, do it again with a newer patch release of it."""
+        """Do the work, and repeat it with a newer patch release if a pinned source is gone."""
         CANCELLED.clear()
         while True:
             try:
@@ -199,7 +199,7 @@ class Session:
                 if error.code is not Code.FETCH_FAILED or not gone:
                     raise
                 if self.lock is not None:
-                    hint = "without --locked, the newest patch release is taken"
+                    hint = "run without --locked to use the newest patch release"
                     raise error.but(hint=hint) from error
                 self._bump(gone)
 
@@ -208,7 +208,7 @@ class Session:
         bumps = find_bumps(self.home, self.sdk, self.plan.packages, gone)
         for bump in bumps:
             self.events.warning(
-                f"{bump.distfile} is gone from its mirrors: {bump.node.atom} {bump.version} instead of"
+                f"{bump.distfile} is gone from its mirrors: using {bump.node.atom} {bump.version} instead of"
                 f" {bump.node.version} (Debian's signed index has it; --locked forbids this)"
             )
         self.bumps += tuple(bumps)
@@ -220,7 +220,7 @@ class Session:
         self.forget()
 
     def forget(self) -> None:
-        """Take the overlays and the manifest's files in again, and plan again, when next asked for."""
+        """Drop the plan and the ingested overlays and files; the next use reads them anew."""
         for name in ("_resolved", "builder", "licence_texts"):
             self.__dict__.pop(name, None)
 
@@ -273,7 +273,7 @@ def open_session(request: Request, events: Events) -> Session:
 
 
 def mending(events: Events, work: Callable[[], object], forget: Callable[[], object] = lambda: None) -> None:
-    """Do the work; where a stored entry turns out damaged (and was set aside), do it again.
+    """Do the work, and repeat it if a store entry was damaged (and set aside).
 
     What was whole is still in the store, so only the damaged entry and what must follow is made. `forget`
     drops what was taken in before. The same damage twice is an error: the disk may be the cause.
@@ -287,7 +287,7 @@ def mending(events: Events, work: Callable[[], object], forget: Callable[[], obj
             if error.code is not Code.STORE_CORRUPT or error.what in seen:
                 raise
             seen.add(error.what)
-            events.warning(f"{error.what}; making it again")
+            events.warning(f"{error.what}; rebuilding it")
             forget()
 
 
@@ -295,8 +295,8 @@ def _default_manifest() -> Path:
     if not DEFAULT_MANIFEST.exists():
         raise ColvertError(
             Code.MANIFEST_MISSING,
-            f"there is no {DEFAULT_MANIFEST} here",
-            hint="go to Colvert's checkout, or name a manifest with --manifest",
+            f"{DEFAULT_MANIFEST} not found in this directory",
+            hint="change to Colvert's checkout, or pass a manifest with --manifest",
         )
     return DEFAULT_MANIFEST
 
@@ -309,9 +309,9 @@ def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Ove
         if offline and isinstance(entry, GitOverlay):
             raise ColvertError(
                 Code.OVERLAY_MISSING,
-                f"{public(entry.git)} would be fetched, but a build from --sources looks nowhere else",
+                f"{public(entry.git)} would have to be fetched, and --sources allows no network",
                 where=where,
-                hint="leave --manifest out: the export has its own, with the overlay beside it",
+                hint="remove --manifest: the export contains its own manifest and overlays",
             )
         path = (
             fetch_overlay(entry, home.cache / "overlays", where)
@@ -327,7 +327,7 @@ def _overlays(loaded: LoadedManifest, home: Home, *, offline: bool) -> tuple[Ove
         check_profile(found[0].path, loaded.manifest.profile, loaded.origin(("profile",)))
     else:
         raise ColvertError(
-            Code.OVERLAY_MISSING, "the manifest names no overlay", where=Location(str(loaded.path))
+            Code.OVERLAY_MISSING, "the manifest has no overlay", where=Location(str(loaded.path))
         )
     return tuple(found)
 
@@ -347,6 +347,6 @@ def _room_left(home: Home) -> None:
     if free < SPACE_NEEDED:
         raise ColvertError(
             Code.NO_SPACE,
-            f"{home.root} has {free >> 20} MiB left, a build may need {SPACE_NEEDED >> 20}",
-            hint="colvert store prune --size 5G, or another place with --home",
+            f"{home.root} has {free >> 20} MiB free, and a build may need {SPACE_NEEDED >> 20} MiB",
+            hint="run colvert store prune --size 5G, or choose another directory with --home",
         )

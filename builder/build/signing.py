@@ -21,7 +21,7 @@ def begin_signing(session: Session, root_hash: str, place: Path, deltas_from: Se
         text = f"{place / FILE}: signed by the checkout's development key"
     else:
         names = ", ".join(sorted({item.key for item in request.items}))
-        text = f"{place / REQUEST} waits for the keys {names}: colvert sign, then colvert attach"
+        text = f"{place / REQUEST} requires signatures by {names}: run colvert sign, then colvert attach"
     session.events.emit(Event(kind=Kind.MESSAGE, text=text))
 
 

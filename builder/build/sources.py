@@ -52,7 +52,7 @@ class Item(BaseModel):
 
 
 class Index(BaseModel):
-    """What export.json holds."""
+    """Content of export.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class Index(BaseModel):
 
 @dataclass(frozen=True)
 class Sources:
-    """An export in which everything is as its index says."""
+    """A source export, verified against its index."""
 
     root: Path
     index: Index
@@ -97,9 +97,9 @@ class Sources:
         if self.index.recipe != recipe_digest():
             raise ColvertError(
                 Code.SOURCES_INVALID,
-                "the export was made by a Colvert with another SDK",
+                "the export was written by a Colvert with another SDK",
                 where=Location(str(self.root)),
-                hint=f"use a copy of the one that is in it: {self.root}/project",
+                hint=f"use the Colvert inside the export: {self.root}/project",
             )
         with held(home.sdk / "lock"):
             found = find_sdk(home)
@@ -108,9 +108,9 @@ class Sources:
             elif found.id != self.index.sdk:
                 raise ColvertError(
                     Code.SOURCES_INVALID,
-                    f"{home.root} has an SDK with other Debian packages than the export's",
+                    f"the SDK in {home.root} has other Debian packages than the export",
                     where=Location(str(self.root)),
-                    hint="give the build a place of its own: --home DIR",
+                    hint="use a new home directory: --home DIR",
                 )
 
 
@@ -150,7 +150,7 @@ def _item(entry: os.DirEntry[str]) -> Item:
 
 
 def open_sources(root: Path) -> Sources:
-    """The export in `root`; SOURCES_INVALID tells everything that is not as its index says."""
+    """The export in `root`; SOURCES_INVALID reports all differences from its index."""
     root = root.absolute()
     index = _read_index(root)
     here = survey(root)
@@ -165,7 +165,7 @@ def open_sources(root: Path) -> Sources:
         more = f"and {len(problems) - TELL} more"
         errors.append(ColvertError(Code.SOURCES_INVALID, more, where=where))
     if errors:
-        errors[-1] = errors[-1].but(hint="unpack it again with its modes (tar -xpf), or export it anew")
+        errors[-1] = errors[-1].but(hint="unpack it again with file modes (tar -xpf), or export it again")
     raise_all(errors)
     return Sources(root, index)
 
@@ -176,15 +176,17 @@ def _read_index(root: Path) -> Index:
     try:
         data = json.loads(read_regular(path, MAX_INDEX, Code.SOURCES_INVALID))
     except FileNotFoundError as error:
-        hint = "unpack FILE.tar first (tar -xpf)" if root.is_file() else "colvert sources export makes one"
-        raise ColvertError(
-            Code.SOURCES_INVALID, "this is no export of sources", where=where, hint=hint
-        ) from error
+        hint = (
+            "unpack the archive first (tar -xpf)"
+            if root.is_file()
+            else "create one with colvert sources export"
+        )
+        raise ColvertError(Code.SOURCES_INVALID, "not a source export", where=where, hint=hint) from error
     except (ValueError, RecursionError) as error:
         raise ColvertError(Code.SOURCES_INVALID, f"the index is damaged: {error}", where=where) from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
-        what = f"the format is {found!r}, and this Colvert reads {FORMAT!r}"
+        what = f"unsupported format {found!r}: this Colvert reads {FORMAT!r}"
         raise ColvertError(Code.SOURCES_INVALID, what, where=where)
     try:
         return Index.model_validate(data)
@@ -197,7 +199,7 @@ def _problem(name: str, wanted: Item | None, found: Item | None) -> str:
     if wanted == found:
         return ""
     if wanted is None:
-        return f"{name} does not belong here"
+        return f"{name} is not part of the export"
     if found is None:
         return f"{name} is missing"
     for field in ("size", "sha256", "link"):

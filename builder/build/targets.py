@@ -39,7 +39,7 @@ def choose(targets: Sequence[str]) -> list[Platform]:
 
 
 def check_settings(loaded: LoadedManifest) -> None:
-    """Refuse, before anything is built, all settings that no build could use; all are told at once."""
+    """Refuse invalid settings before anything is built; all errors are reported at once."""
     raise_all([*_platform_problems(loaded), *find_problems(loaded)])
 
 
@@ -76,7 +76,7 @@ def _platform_problems(loaded: LoadedManifest) -> list[ColvertError]:
             errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where))
     if disk_size(loaded.manifest.disk) > MAX_DISK:
         what = f"the partitions need {format_size(least_size(loaded.manifest.disk))}"
-        hint = f"a disk has at most {format_size(MAX_DISK)}, of which the first boot needs one for ROOT"
+        hint = f"use smaller partitions: a disk has at most {format_size(MAX_DISK)}, with 1 GiB for ROOT"
         where = loaded.origin(("disk",))
         errors.append(ColvertError(Code.MANIFEST_INVALID, what, where=where, hint=hint))
     return errors
@@ -102,13 +102,11 @@ def _size_problem(size: int, platform: Platform, disk: Disk) -> str:
         )
     if size % platform.unit:
         unit = format_size(platform.unit).removeprefix("1 ")
-        return f"{platform.name} takes disks of whole {unit}, not {format_size(size)}"
+        return f"{platform.name} requires a disk size in whole {unit}, not {format_size(size)}"
     return ""
 
 
 def _unknown(what: str, name: str, where: Location | None = None) -> ColvertError:
     near = nearest(name, [*PLATFORMS, ALL])
-    hint = f"one of {', '.join(PLATFORMS)}, or all"
-    return ColvertError(
-        Code.UNKNOWN_TARGET, f"there is no {what} {quote(name)}{near}", where=where, hint=hint
-    )
+    hint = f"use one of {', '.join(PLATFORMS)}, or all"
+    return ColvertError(Code.UNKNOWN_TARGET, f"unknown {what} {quote(name)}{near}", where=where, hint=hint)

@@ -19,7 +19,7 @@ TREE, SIDE, REPORT = "tree", "side", "report.json"
 
 @dataclass(frozen=True)
 class Shipped:
-    """A package of the image, and what the image's list of packages says of it."""
+    """A package of the image, with its row in the image's list of packages."""
 
     cpv: str
     image: Part
@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True)
 class Tree(Stage):
-    """out/tree is the image's root, out/side what does not ship, out/report.json who owns what."""
+    """out/tree is the image's root, out/side what does not ship, out/report.json the owner of each path."""
 
     name: ClassVar[str] = "tree"
 

@@ -20,7 +20,7 @@ def signer(session: Session) -> Signer | None:
 
 
 def trusted_keys(session: Session) -> dict[str, PublicKey]:
-    """The keys that machines of this image believe, by name."""
+    """The keys that machines of this image trust, by name."""
     own = signer(session)
     found = {DEVELOPMENT: own.public} if own else {}
     errors: list[ColvertError] = []
@@ -43,19 +43,19 @@ def check_update(session: Session, deltas_from: Sequence[Path]) -> tuple[Earlier
     if update.from_at_least and newer(update.from_at_least, loaded.version):
         raise ColvertError(
             Code.MANIFEST_INVALID,
-            f"no machine can have {update.from_at_least} and go to {loaded.version}, which is older",
+            f"from_at_least {update.from_at_least} is newer than this version, {loaded.version}",
             where=loaded.origin(("update", "from_at_least")),
         )
     earlier = tuple(find_earlier(deltas_from, target, update.deltas))
     if deltas_from:
         versions = ", ".join(one.index.version for one in earlier)
-        text = f"deltas from {versions}" if versions else "no deltas: there is no older release"
+        text = f"deltas from {versions}" if versions else "no deltas: no older release found"
         session.events.emit(Event(kind=Kind.MESSAGE, text=text))
     return earlier
 
 
 def machine_settings(update: Update) -> dict[str, str]:
-    """The content of update.conf; what is not said there has the machine's own default."""
+    """The content of update.conf; absent settings have the defaults of colvert-update."""
     settings = {
         "SOURCE": update.source,
         "CHANNEL": update.channel,

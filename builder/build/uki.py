@@ -54,7 +54,7 @@ class Uki(Stage):
             raise ColvertError(
                 Code.IMAGE_INVALID,
                 "the image has no kernel",
-                hint="name one under `kernel: package:` in the manifest",
+                hint="set `kernel: package:` in the manifest",
             )
         architecture = ARCHITECTURES[self.architecture]
         parts = UkiParts(

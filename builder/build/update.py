@@ -24,7 +24,7 @@ DAY = 86400
 
 @dataclass(frozen=True)
 class Slot:
-    """What a slot of this version holds: its artifacts, and the parts of it by name."""
+    """Content of a slot of this version: its artifacts, and its parts by name."""
 
     usr: Artifact
     boot: Artifact
@@ -96,8 +96,8 @@ class Delta(Stage):
         if (old.stat().st_size, digest_file(old)) != self.old.parts[name]:
             raise ColvertError(
                 Code.RELEASE_INVALID,
-                f"{name} of {self.old.version} is not what its index says",
-                hint="leave that release out of --deltas-from",
+                f"{name} of {self.old.version} does not match its index",
+                hint="remove that release from --deltas-from",
             )
         work.phase(name)
         make_delta(old, new, work.out / f"{name}.zst", sdk_root=work.sdk.root)
@@ -106,19 +106,19 @@ class Delta(Stage):
 
 @dataclass(frozen=True)
 class Announcement:
-    """What an index says beside its files."""
+    """Fields of an update index, without its files."""
 
     architecture: str
     channel: str
     expires_after: int
-    """Days from the epoch until machines refuse it."""
+    """Days from the epoch until the index expires."""
     from_at_least: str
     epoch: int
 
 
 @dataclass(frozen=True)
 class Update(Stage):
-    """What is served: the files by their digests, and the payload of the index, which is signed later."""
+    """The update files by digest, and the payload of the index, which is signed later."""
 
     name: ClassVar[str] = "update"
 

@@ -23,19 +23,21 @@ from builder.updates.contents import FILE, REQUEST
     multiple=True,
     required=True,
     type=click.Path(path_type=Path),
-    help="The public halves of the project's keys: a directory, or a file.",
+    help="Trust root: a directory of the project's public keys, or a file; can be repeated.",
 )
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say only what was asked for.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 def cli(
     place: Path, signatures: tuple[Path, ...], trust: tuple[Path, ...], home: Path | None, quiet: bool
 ) -> None:
-    """Put SIGNATURES into the release in DIR, and assemble its images again.
+    """Attach SIGNATURES to the release in DIR, and assemble its images again.
 
-    Signatures of the boot first; then DIR/request.json waits for those of the indexes. May be
-    run again at any time, also without signatures: it goes on where it was.
+    Boot signatures come first; then DIR/request.json requests those of the indexes. The command can be
+    repeated at any time, also without signatures, and continues where it stopped.
 
     \b
     Examples:
@@ -56,6 +58,6 @@ def show(place: Path, outcome: Missing | Done) -> None:
     if isinstance(outcome, Done):
         click.echo(f"{place / FILE}: signed")
         return
-    click.echo(f"{place / REQUEST} waits for")
+    click.echo(f"{place / REQUEST} requires")
     for line in outcome.lines:
         click.echo(f"  {line}")

@@ -23,16 +23,16 @@ from builder.errors import Exit
     "--sockets",
     type=click.File("r"),
     metavar="FILE",
-    help="Check only this output of `ss -H -lntup` from a machine that runs (- for standard input).",
+    help="Check only the listening sockets: output of `ss -H -lntup` on a machine (- for standard input).",
 )
-@click.option("--allowed", is_flag=True, help="Show too what the policy allows, with its reasons.")
+@click.option("--allowed", is_flag=True, help="Also show allowed findings, with their reasons.")
 @shared_options
 def cli(shared: Shared, sockets: TextIO | None, allowed: bool) -> None:
-    """Hold an image against its policy: hardening, setuid, world-writable paths, libraries,
+    """Check an image against its policy: hardening, setuid, world-writable paths, libraries,
     links, owners.
 
-    The policy is the file that the manifest names under `audit`; a line of it that allows nothing is a
-    finding too. Findings are exit code 1.
+    The policy is the file set as `audit` in the manifest; a policy line that allows nothing is also a
+    finding. The exit code is 1 if there are findings.
 
     \b
     Examples:
@@ -100,6 +100,6 @@ def _show(verdict: Verdict, allowed: bool) -> None:
         console.print(text)
         console.print(Text(f"  because {one.why}", "dim"))
         if one.owner:
-            console.print(Text(f"  it is of {one.owner}", "dim"))
+            console.print(Text(f"  owner: {one.owner}", "dim"))
         if one.allow:
-            console.print(Text(f"  would be allowed by  {one.allow}", "cyan"))
+            console.print(Text(f"  to allow it:  {one.allow}", "cyan"))

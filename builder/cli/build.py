@@ -21,7 +21,7 @@ from builder.cli.common import Shared, opened, shared_options
     default=("qemu",),
     show_default=True,
     metavar="PLATFORM",
-    help="A platform, or `all`; may be given several times.",
+    help="Platform, or `all`; can be repeated.",
 )
 @click.option(
     "-o",
@@ -29,7 +29,7 @@ from builder.cli.common import Shared, opened, shared_options
     type=click.Path(path_type=Path),
     default=Path("out"),
     show_default=True,
-    help="Where OUT/VERSION/ appears.",
+    help="Output directory; a build writes OUT/VERSION/.",
 )
 @click.option(
     "--deltas-from",
@@ -37,13 +37,17 @@ from builder.cli.common import Shared, opened, shared_options
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Make deltas from the releases in DIR (one release, or a directory of some).",
+    help="Make deltas from the release or releases in DIR; can be repeated.",
 )
 @click.option(
     "--trace", type=click.Path(path_type=Path), help="Write a Chrome trace of the build to this file."
 )
 @click.option(
-    "--package", "packages", multiple=True, metavar="ATOM", help="Build only this package of the plan."
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="ATOM",
+    help="Build only this package and its dependencies; can be repeated.",
 )
 @shared_options
 def cli(

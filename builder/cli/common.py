@@ -42,46 +42,51 @@ def _options() -> list[Callable[[Any], Any]]:
             "-m",
             "--manifest",
             type=click.Path(path_type=Path),
-            help="The OS to build [manifests/colvert.yaml].",
+            help="Manifest of the OS [manifests/colvert.yaml].",
         ),
         click.option(
             "--set",
             "overrides",
             multiple=True,
             metavar="KEY=VALUE",
-            help="Override one value of the manifest.",
+            help="Override a value of the manifest; can be repeated.",
         ),
         click.option(
-            "-j", "--jobs", type=click.IntRange(1, 256), help="Compile processes on this machine [CPU cores]."
+            "-j",
+            "--jobs",
+            type=click.IntRange(1, 256),
+            help="Number of parallel compile processes [CPU cores].",
         ),
         click.option(
-            "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+            "--home",
+            type=click.Path(path_type=Path),
+            help="Home directory with the SDK and the store [COLVERT_HOME].",
         ),
         click.option(
             "--distfile-mirror",
             "mirrors",
             multiple=True,
-            help="A folder or address to look for sources first.",
+            help="Mirror to try first for sources: a directory or URL; can be repeated.",
         ),
         click.option(
             "--locked",
             is_flag=True,
-            help="Fail where anything is not as in colvert.lock; take no newer release of a source.",
+            help="Require the inputs pinned in colvert.lock; fail if any differs.",
         ),
         click.option(
             "--lock",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="The same with another lock than ./colvert.lock.",
+            help="Like --locked, with this lock file instead of ./colvert.lock.",
         ),
         click.option(
             "--sources",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="Build from an export (colvert sources export), and look nowhere else.",
+            help="Build only from this source export (colvert sources export), without network.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Machine-readable output."),
-        click.option("-q", "--quiet", is_flag=True, help="Say only what was asked for."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
     ]
 
 
@@ -121,7 +126,7 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
     for word in words:
         name, sign, value = word.partition("=")
         if not sign:
-            raise click.BadParameter(f"{word}: KEY=VALUE is wanted", param_hint="--set")
+            raise click.BadParameter(f"{word}: KEY=VALUE expected", param_hint="--set")
         pairs[name] = value
     return pairs
 

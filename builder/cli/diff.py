@@ -30,14 +30,14 @@ SIGNS = {"added": "+", "removed": "-", "changed": "~"}
     "sections",
     multiple=True,
     type=click.Choice([section.value for section in Section]),
-    help="Tell only this; may be given several times.",
+    help="Show only this section; can be repeated.",
 )
 @shared_options
 def cli(shared: Shared, a: Path, b: Path, sections: tuple[str, ...]) -> None:
     """Compare two releases: packages, files, sizes, kernel, units, privileges, licences, settings.
 
-    A and B are directories that a build left (OUT/VERSION), manifests (which are built as far as it
-    takes), or trees of the store.
+    A and B are output directories (OUT/VERSION), manifests (which are built as far as necessary),
+    or trees of the store.
 
     \b
     Examples:
@@ -47,7 +47,11 @@ def cli(shared: Shared, a: Path, b: Path, sections: tuple[str, ...]) -> None:
       colvert diff out/1.0.0 out/1.1.0 --json | jq '.sections.privileges'
     """
     if shared.manifest is not None:
-        raise ColvertError(Code.USAGE, "the manifests to compare are the arguments", hint="colvert diff A B")
+        raise ColvertError(
+            Code.USAGE,
+            "--manifest cannot be combined with colvert diff",
+            hint="pass both manifests as arguments: colvert diff A B",
+        )
     found = compare(_inventory(shared, a), _inventory(shared, b))
     if sections:
         found = replace(

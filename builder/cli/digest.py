@@ -12,12 +12,12 @@ from builder.cli.common import Shared, opened, shared_options
 @click.argument("packages", nargs=-1, required=True)
 @shared_options
 def cli(shared: Shared, packages: tuple[str, ...]) -> None:
-    """Fetch a package's sources, trusting what comes, and write its Manifest (BLAKE2B, SHA512).
+    """Fetch a package's sources and write their digests to its Manifest (BLAKE2B, SHA512).
 
-    CATEGORY/NAME means all its versions in the last overlay that has it, with the sources of every USE
-    flag; CATEGORY/NAME-VERSION one of them. Lines for anything else stay as they are.
+    CATEGORY/NAME covers all versions in the last overlay that has the package, with the sources of every USE
+    flag; CATEGORY/NAME-VERSION covers one version. Other lines stay unchanged.
 
-    Look at what it fetched before you commit the result: every later build trusts it.
+    Inspect the fetched sources before you commit the Manifest: every later build trusts it.
 
     \b
     Examples:

@@ -15,11 +15,13 @@ from builder.sandbox.doctor import examine
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cli(home: Path | None, as_json: bool) -> None:
-    """Check user namespaces, tools, disk space and the mirror; exit 2 if something is missing.
+    """Check user namespaces, tools, disk space and the mirror; the exit code is 2 if a check fails.
 
     \b
     Example:

@@ -17,7 +17,7 @@ from builder.platforms import PLATFORMS
 @click.argument("name", metavar="PACKAGE|STAGE")
 @shared_options
 def cli(shared: Shared, name: str) -> None:
-    """Show what the key of a package or an image stage is made of and which input changed.
+    """Show the inputs of a package or an image stage, and which of them changed.
 
     \b
     Examples:
@@ -51,7 +51,7 @@ def _show(row: Row) -> None:
     click.echo(f"{row.job.name}: {row.why}{': ' if row.cause else ''}{row.cause}")
     changes = compare(row.before, row.inputs) if row.before and row.key else []
     for change in changes:
-        before, after = change.before[:16] or "(was not there)", change.after[:16] or "(is gone)"
+        before, after = change.before[:16] or "(new)", change.after[:16] or "(removed)"
         click.echo(f"  {change.name}: {before} -> {after}")
     if not changes:
         for name, value in sorted((row.inputs or row.before).items()):

@@ -25,7 +25,7 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         show_error(error, as_json)
         sys.exit(error.exit)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was finished is in the store", err=True)
+        click.echo("interrupted; finished stages are in the store", err=True)
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -41,7 +41,7 @@ def _from_os(error: OSError) -> ColvertError:
         return ColvertError(
             Code.NO_SPACE,
             f"no space left on the device{name}",
-            hint="colvert store prune --size 5G, or another --home",
+            hint="run colvert store prune --size 5G, or choose another directory with --home",
         )
     return ColvertError(Code.USAGE, f"{error.strerror or error}{name}")
 

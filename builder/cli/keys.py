@@ -19,24 +19,24 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Make and look after the keys that sign a project's releases."""
+    """Create, show, rotate and revoke the keys of a project."""
 
 
 @cli.command()
 @_DIRECTORY
-@click.option("--name", help="What the certificates are called after [the directory's name].")
+@click.option("--name", help="Name in the certificates [the directory's name].")
 def create(directory: Path, name: str | None) -> None:
-    """Make a set of keys in DIRECTORY, which must not exist."""
+    """Create a set of keys in DIRECTORY, which must not exist."""
     with exit_codes():
         project_keys.create(directory, name or directory.absolute().name, utc_now())
-        click.echo(f"{directory}: keys made; README.md there says which to keep offline")
+        click.echo(f"{directory}: keys created; see README.md there for the keys to keep offline")
 
 
 @cli.command()
 @_DIRECTORY
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(directory: Path, as_json: bool) -> None:
-    """Print the public halves: what each is for, its SHA-256, and what is revoked."""
+    """Print the public keys with purpose and SHA-256, and the revoked ones."""
     with exit_codes():
         told = project_keys.describe(ProjectKeys(directory))
         if as_json:
@@ -50,25 +50,25 @@ def show(directory: Path, as_json: bool) -> None:
 @_DIRECTORY
 @click.argument("key", type=click.Choice([*CERTIFICATES, "release"]))
 def rotate(directory: Path, key: str) -> None:
-    """Put a new key in the place of KEY; what the old one signed stays believed."""
+    """Replace KEY with a new key; signatures by the old key stay trusted."""
     with exit_codes():
         kept = rotation.rotate(ProjectKeys(directory), key, utc_now())
-        click.echo(f"{directory}: a new {key}; the old one is {kept}")
+        click.echo(f"{directory}: new key {key}; the old key is {kept}")
 
 
 @cli.command()
 @_DIRECTORY
-@click.option("--program", type=_FILE, help="A UKI or a boot loader that must not start any more.")
-@click.option("--key", type=_FILE, help="An earlier key's public half: what it signed is refused.")
+@click.option("--program", type=_FILE, help="UKI or boot loader to revoke.")
+@click.option("--key", type=_FILE, help="Public key to revoke: its signatures are refused.")
 def revoke(directory: Path, program: Path | None, key: Path | None) -> None:
-    """Refuse a program, or all that a key has signed; dbx.auth is signed by the KEK."""
+    """Revoke a program, or a key with everything that it signed; the KEK signs dbx.auth."""
     with exit_codes():
         if (program is None) == (key is None):
-            raise click.UsageError("one of --program and --key is wanted")
+            raise click.UsageError("use either --program or --key")
         keys, now = ProjectKeys(directory), utc_now()
         if program is not None:
             rotation.revoke(keys, Signature.digest(digest_program(program)), now)
-            click.echo(f"{directory / 'dbx.auth'}: it refuses {program}")
+            click.echo(f"{directory / 'dbx.auth'}: {program} is revoked")
         elif key is not None:
             rotation.revoke_key(keys, key, now)
-            click.echo(f"{directory}: {key.name} is among the revoked keys")
+            click.echo(f"{directory}: {key.name} is revoked")

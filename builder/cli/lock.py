@@ -18,20 +18,20 @@ from builder.rebuild.export import make_lock
     type=click.Path(path_type=Path, dir_okay=False),
     default=NAME,
     show_default=True,
-    help="The file to write.",
+    help="Lock file to write.",
 )
 @shared_options
 def cli(shared: Shared, out: Path) -> None:
-    """Write down what a build takes from elsewhere, for --locked.
+    """Pin the external inputs of a build in a lock file, for --locked.
 
-    That is: the SDK's Debian packages, the digests of all sources, the overlays, and the
-    Python packages. Nothing is built; the SDK is made if it is not there.
+    Pinned are the SDK's Debian packages, the digests of all sources, the overlays, and the
+    Python packages. Nothing is built, except the SDK if it is missing.
 
     \b
     Examples:
       colvert lock
       colvert lock --manifest manifests/variants/minimal.yaml --out minimal.lock
-      build-image --locked     anything else than what was locked is an error
+      build-image --locked     fail if any input differs
     """
     with opened(shared) as session:
         lock = make_lock(session)

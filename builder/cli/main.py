@@ -13,22 +13,22 @@ COMMANDS = {
     "build": ("build", "Build an operating system's images."),
     "run": ("run", "Boot a built image under QEMU."),
     "plan": ("plan", "Show what would be built, and why."),
-    "explain": ("explain", "Say what a package's key is made of and what changed."),
-    "audit": ("audit", "Hold an image against its policy."),
+    "explain": ("explain", "Show the inputs of a package or stage, and which changed."),
+    "audit": ("audit", "Check an image against its policy."),
     "diff": ("diff", "Compare two releases."),
     "shell": ("shell", "Enter the sandbox of a package."),
-    "reproduce": ("reproduce", "Build twice under other circumstances and compare everything."),
-    "lock": ("lock", "Write down what a build takes from elsewhere."),
-    "sources": ("sources", "Export all that a release was made from."),
+    "reproduce": ("reproduce", "Build twice under varied conditions and compare all outputs."),
+    "lock": ("lock", "Pin the external inputs of a build in a lock file."),
+    "sources": ("sources", "Export all sources of a release."),
     "targets": ("targets", "List the platforms."),
-    "sign": ("sign", "Sign what a build waits for."),
-    "attach": ("attach", "Put signatures into a release."),
-    "verify": ("verify", "Check a release, or an image of it."),
+    "sign": ("sign", "Sign a signing request."),
+    "attach": ("attach", "Attach signatures to a release."),
+    "verify": ("verify", "Verify a release, or one of its images."),
     "manifest": ("manifest", "Show, check and describe manifests."),
     "digest": ("digest", "Fetch a package's sources and write its Manifest."),
-    "sdk": ("sdk", "Make, show and enter the SDK."),
-    "store": ("store", "Look after the store."),
-    "keys": ("keys", "Make and look after a project's keys."),
+    "sdk": ("sdk", "Create, show and enter the SDK."),
+    "store": ("store", "Inspect, verify and prune the store."),
+    "keys": ("keys", "Create and manage a project's keys."),
     "doctor": ("doctor", "Check that this machine can build."),
     "man": ("man", "Write the manual pages."),
 }
@@ -55,7 +55,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="colvert")
 def cli() -> None:
-    """Builds a minimal, verified, self-updating Linux from a manifest and ebuilds.
+    """Build a minimal, verified, self-updating Linux from a manifest and ebuilds.
 
     \b
     Examples:

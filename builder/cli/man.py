@@ -14,7 +14,7 @@ ESCAPES = str.maketrans({"\\": "\\\\", "-": "\\-"})
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 def cli(directory: Path) -> None:
-    """Write the manual pages into a directory (as colvert.1, colvert-build.1, ...)."""
+    """Write manual pages to a directory (colvert.1, colvert-build.1, ...)."""
     from builder.cli.main import cli as root
 
     directory.mkdir(parents=True, exist_ok=True)

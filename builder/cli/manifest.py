@@ -19,13 +19,13 @@ from builder.manifest.show import show_json, show_yaml
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Show, check and describe manifests; nothing is built or fetched."""
+    """Show, check and describe manifests, without building or fetching."""
 
 
 @cli.command()
 @shared_options
 def show(shared: Shared) -> None:
-    """Print the merged manifest, with the file and line that each value came from.
+    """Print the merged manifest, with the origin (file and line) of each value.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def show(shared: Shared) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @shared_options
 def check(shared: Shared, files: tuple[Path, ...]) -> None:
-    """Check manifests and all that they include; every mistake of each is told, and exit is 2.
+    """Check manifests and their includes, and report all errors; the exit code is 2 if there are any.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def check(shared: Shared, files: tuple[Path, ...]) -> None:
             errors.append(error)
     if not shared.json and not shared.quiet:
         for loaded in good:
-            click.echo(f"{loaded.path}: {loaded.manifest.id} {loaded.version}, no mistakes")
+            click.echo(f"{loaded.path}: {loaded.manifest.id} {loaded.version}, no errors")
     raise_all(errors)
     if shared.json:
         rows = [
@@ -72,7 +72,7 @@ def check(shared: Shared, files: tuple[Path, ...]) -> None:
 
 @cli.command()
 def schema() -> None:
-    """Print the JSON Schema of manifest files, for editors.
+    """Print the JSON Schema of manifests, for editors.
 
     \b
     Example:

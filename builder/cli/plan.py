@@ -22,11 +22,11 @@ from builder.platforms import PLATFORMS
 @click.option(
     "--graph",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw the graph to FILE.dot or FILE.svg instead.",
+    help="Write the dependency graph to this FILE.dot or FILE.svg instead.",
 )
 @shared_options
 def cli(shared: Shared, graph: Path | None) -> None:
-    """Show what would be built, and why: packages, then the stages of the image.
+    """Show what would be built, and why: packages, then image stages.
 
     \b
     Examples:

@@ -17,14 +17,20 @@ from builder.rebuild.reproduce import STAGES, Report, Wish, report_json, reprodu
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--package", "packages", multiple=True, metavar="ATOM", help="Compile only this package again.")
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="ATOM",
+    help="Compile only this package again; can be repeated.",
+)
 @click.option(
     "-t",
     "--target",
     "targets",
     multiple=True,
     metavar="PLATFORM",
-    help="A platform, or `all` [qemu; with --package: none].",
+    help="Platform, or `all`; can be repeated [qemu; with --package: none].",
 )
 @click.option(
     "--from",
@@ -32,10 +38,12 @@ from builder.rebuild.reproduce import STAGES, Report, Wish, report_json, reprodu
     type=click.Choice(STAGES),
     default=STAGES[0],
     show_default=True,
-    help="The first stage to make again; what comes before is taken from the store.",
+    help="First stage to build again; earlier stages come from the store.",
 )
-@click.option("--work", type=click.Path(path_type=Path), help="Where to build again [memory, or the home].")
-@click.option("--no-diffoscope", is_flag=True, help="Explain differences without diffoscope.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), help="Directory of the second build [memory, or the home]."
+)
+@click.option("--no-diffoscope", is_flag=True, help="Do not run diffoscope on differences.")
 @shared_options
 def cli(
     shared: Shared,
@@ -45,12 +53,12 @@ def cli(
     work: Path | None,
     no_diffoscope: bool,
 ) -> None:
-    """Build twice under other circumstances and compare every output of every stage.
+    """Build twice under varied conditions and compare every output of every stage.
 
-    The first build is the usual one, from the store where that has it. The second runs as another
-    user, elsewhere, with another time zone, locale, umask, core count and directory order, and an
-    empty store; the SDK is shared. The report says what was varied, and what was not built again.
-    Exit is 1 where anything differs.
+    The first build is an ordinary one, which uses the store. The second runs as another
+    user, in another directory, with another time zone, locale, umask, core count and directory order, and an
+    empty store; the SDK is shared. The report lists the varied conditions and the outputs not built again.
+    The exit code is 1 if an output differs.
 
     \b
     Examples:
@@ -77,7 +85,7 @@ def _print(report: Report) -> None:
     # a log has no width: nothing is cut there
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     varied = Table(box=None, pad_edge=False)
-    for title in ("circumstance", "first", "second", "reaches"):
+    for title in ("condition", "first", "second", "applies to"):
         varied.add_column(title)
     for item in report.circumstances:
         cells = (item.name, item.first, item.second, item.reaches if item.varied else "NOT VARIED")
@@ -93,7 +101,7 @@ def _print(report: Report) -> None:
     console.print(table)
     _print_differences(report)
     if report.not_rebuilt:
-        click.echo(f"taken from the store, checked, not built again: {len(report.not_rebuilt)} outputs")
+        click.echo(f"verified in the store, not built again: {len(report.not_rebuilt)} outputs")
     for name in report.not_compared:
         click.echo(f"not compared: {name} is no longer in the store of the first build")
     different = sum(not output.same for output in report.outputs)
@@ -106,6 +114,6 @@ def _print_differences(report: Report) -> None:
             continue
         click.echo(f"\n{output.stage} {output.label}:")
         if output.inherited:
-            click.echo(f"  its inputs differ already: {', '.join(output.inherited)}")
+            click.echo(f"  inputs differ: {', '.join(output.inherited)}")
         for line in (*output.differences, *output.explained.splitlines()):
             click.echo(f"  {line}")

@@ -31,17 +31,19 @@ def newest(out: Path) -> Path:
     """The disk of the build that `build-image` made last."""
     found = sorted(out.glob("*/qemu/*.qcow2"), key=lambda path: path.lstat().st_mtime)
     if not found:
-        raise ColvertError(Code.NOT_BUILT, f"there is no image in {out}", hint="build-image --target qemu")
+        raise ColvertError(
+            Code.NOT_BUILT, f"no image in {out}", hint="build one with build-image --target qemu"
+        )
     return found[-1]
 
 
 def executor_of(home: Path | None) -> Executor:
-    """What makes snapshots of machines in the home's store."""
+    """The executor that creates snapshots of machines in the home's store."""
     place = open_home(home)
 
     def show(event: Event) -> None:
         if event.stage == WarmMachine.name and event.kind is Kind.STARTED:
-            click.echo("no snapshot of this machine yet: it is booted once (about a minute)", err=True)
+            click.echo("no snapshot of this machine yet: booting it once (about a minute)", err=True)
 
     code = CodeDigests(cache=place.cache / "code.json")
     return Executor(Store(place.store), Events(show), ensure_sdk(place, Events()), place.local(), code)
@@ -53,13 +55,13 @@ def check_warm(unfit: Mapping[str, object]) -> None:
         if value:
             raise ColvertError(
                 Code.USAGE,
-                f"--warm cannot be combined with {name}: a restored machine has booted already, elsewhere",
-                hint=f"leave out --warm or {name}",
+                f"--warm cannot be combined with {name}: a restored machine has booted already",
+                hint=f"remove --warm or {name}",
             )
 
 
 def host_of(home: Path | None) -> Host:
-    """Where machines run and what they find there, with the SDK made where it is missing."""
+    """The host of machines; creates the SDK if it is missing."""
     place = open_home(home)
     sdk = ensure_sdk(place, Events())
     return Host(sdk.root, place.root / "machines", Path(".colvert").absolute())
@@ -80,30 +82,50 @@ def firmware_variables(host: Host, roots: Path, keys: Path | None, *, wanted: bo
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("image", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.argument("command", nargs=-1)
-@click.option("--ssh", is_flag=True, help="Let the checkout's key in; then open a shell, or run COMMAND.")
 @click.option(
-    "--warm", is_flag=True, help="Restore the machine from a snapshot (made at first use) instead of booting."
+    "--ssh", is_flag=True, help="Authorize the checkout's ssh key, then open a shell, or run COMMAND."
 )
 @click.option(
-    "--forward", "forwards", multiple=True, metavar="[HOST:]GUEST", help="Lead a port of 127.0.0.1 in."
-)
-@click.option("--memory", type=click.IntRange(128), default=1024, show_default=True, help="MiB.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option("--screenshot", type=click.Path(path_type=Path), help="Write the screen as PNG once it is up.")
-@click.option("--secure-boot", is_flag=True, help="Start only what the keys of --keys have signed.")
-@click.option("--keys", type=click.Path(path_type=Path), help="A project's keys [the checkout's own].")
-@click.option("--persist", metavar="NAME", help="Keep the machine's disk under this name.")
-@click.option(
-    "--until", type=click.Choice(["login"]), help="End at the login prompt; fail if the boot had trouble."
+    "--warm",
+    is_flag=True,
+    help="Restore the machine from a snapshot (created at first use) instead of booting.",
 )
 @click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds until the login prompt."
+    "--forward",
+    "forwards",
+    multiple=True,
+    metavar="[HOST:]GUEST",
+    help="Forward a port of 127.0.0.1 to the machine; can be repeated.",
+)
+@click.option("--memory", type=click.IntRange(128), default=1024, show_default=True, help="Memory in MiB.")
+@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of CPUs.")
+@click.option("--screenshot", type=click.Path(path_type=Path), help="Save a screenshot (PNG) after the boot.")
+@click.option("--secure-boot", is_flag=True, help="Boot with Secure Boot, with the keys of --keys enrolled.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="Directory of the project's keys [the development keys of the checkout].",
+)
+@click.option("--persist", metavar="NAME", help="Keep the machine's disk, under this name.")
+@click.option(
+    "--until",
+    type=click.Choice(["login"]),
+    help="Stop at the login prompt; fail if the console shows errors.",
 )
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), help="Where images are [out]."
+    "--timeout", type=float, default=300.0, show_default=True, help="Timeout of the boot in seconds."
 )
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    help="Output directory of the build [out].",
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def cli(
     image: Path | None,
@@ -122,10 +144,10 @@ def cli(
     out: Path,
     home: Path | None,
 ) -> None:
-    """Boot an image (the last built one by default) under QEMU.
+    """Boot an image (by default the last one built) under QEMU.
 
-    The image itself is never written to: a machine is thrown away at its end, unless
-    --persist names it. Nobody can log in unless --ssh or --warm passes a key.
+    The image itself is never modified: a machine's disk is discarded at the end, unless
+    --persist keeps it. Login requires --ssh or --warm, which pass a key.
 
     \b
     Examples:
@@ -138,7 +160,9 @@ def cli(
     """
     with exit_codes():
         if keys is not None and not secure_boot:
-            raise ColvertError(Code.USAGE, "--keys means nothing without it", hint="--secure-boot")
+            raise ColvertError(
+                Code.USAGE, "--keys requires --secure-boot", hint="add --secure-boot, or remove --keys"
+            )
         if warm:
             check_warm({"--secure-boot": secure_boot, "--persist": persist, "--until": until})
         host = host_of(home)

@@ -19,19 +19,21 @@ from builder.sandbox.sdk import ensure_sdk
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 @click.pass_context
 def cli(context: click.Context, home: Path | None) -> None:
-    """Make, show and enter the SDK: the Debian root in which everything is built."""
+    """Create, show and enter the SDK: the Debian root in which everything is built."""
     context.obj = Shared(home=home)
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def show(shared: Shared, as_json: bool) -> None:
-    """Make the SDK if it is not there; print where it is and the versions in it."""
+    """Print the SDK's directory and package versions; create the SDK if it is missing."""
     with exit_codes(as_json):
         view = renderer(json=False, quiet=as_json)
         try:
@@ -51,7 +53,7 @@ def show(shared: Shared, as_json: bool) -> None:
 @click.argument("words", nargs=-1)
 @click.pass_obj
 def enter(shared: Shared, words: tuple[str, ...]) -> None:
-    """Run a command (a shell by default) in the SDK, read-only and without network."""
+    """Run a command (by default a shell) in the SDK, read-only and without network."""
     with exit_codes():
         sdk = ensure_sdk(open_home(shared.home), Events())
         sys.exit(run_terminal(words or ("/bin/bash",), sandbox=sdk.sandbox()))

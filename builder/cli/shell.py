@@ -15,14 +15,14 @@ from builder.sandbox.run import hand_over, run_terminal
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("package")
-@click.option("--fresh", is_flag=True, help="A new sandbox, even if a failed build was left.")
-@click.option("-c", "--command", "text", help="Run this instead of an interactive shell.")
+@click.option("--fresh", is_flag=True, help="Use a new sandbox, even if there is one of a failed build.")
+@click.option("-c", "--command", "text", help="Run this command instead of an interactive shell.")
 @shared_options
 def cli(shared: Shared, package: str, fresh: bool, text: str | None) -> None:
-    """Enter the sandbox of a package, as a failed build left it or new.
+    """Enter the sandbox of a package: the one of its last failed build, or a new one.
 
-    The sources are in /build/distfiles, the sysroot in /build/sysroot, a failed build's work
-    in /build/tmp; /build/scripts/build.sh is what a build runs.
+    Sources are in /build/distfiles, the sysroot in /build/sysroot, the files of a failed build
+    in /build/tmp; a build runs /build/scripts/build.sh.
 
     \b
     Examples:

@@ -31,25 +31,25 @@ from builder.signing.trust import read_certificate
     multiple=True,
     required=True,
     metavar="NAME=KEY",
-    help="A key of the request, and where it is: a PEM file, pkcs11:URI, or awskms:ID.",
+    help="Key of the request and its location: a PEM file, pkcs11:URI, or awskms:ID; can be repeated.",
 )
 @click.option(
     "--cert",
     "certificates",
     multiple=True,
     metavar="NAME=FILE",
-    help="The certificate of a key [the PEM file's name with .crt].",
+    help="Certificate of a key [the PEM file's name with .crt].",
 )
-@click.option("--policy", type=click.Path(path_type=Path), required=True, help="What may be signed (YAML).")
+@click.option("--policy", type=click.Path(path_type=Path), required=True, help="Signing policy (YAML).")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
     default=Path("signatures.json"),
     show_default=True,
-    help="Where the signatures go.",
+    help="Signature file to write.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def cli(
     request_file: Path,
     keys: tuple[str, ...],
@@ -58,9 +58,9 @@ def cli(
     out: Path,
     yes: bool,
 ) -> None:
-    """Sign what a build waits for.
+    """Sign the items of a signing request.
 
-    Shows what it is about to sign and asks; refuses what does not fit the policy.
+    Shows the items and asks for confirmation; refuses items that the policy does not allow.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def cli(
             check_policy(rules, record, request, items)
             for line in shown(request, items):
                 click.echo(line, err=True)
-            if not yes and not click.confirm(f"Sign these {len(items)}?", err=True):
+            if not yes and not click.confirm(f"Sign these {len(items)} items?", err=True):
                 raise ColvertError(Code.USAGE, "nothing was signed")
             made = sign_items(request, items, holders)
             # first: what was given away must not be forgotten
@@ -96,9 +96,9 @@ def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
     for word in words:
         name, sign, value = word.partition("=")
         if not sign or not name or not value:
-            raise ColvertError(Code.USAGE, f"{option} {word}: NAME=VALUE is wanted")
+            raise ColvertError(Code.USAGE, f"{option} {word}: NAME=VALUE expected")
         if name in pairs:
-            raise ColvertError(Code.USAGE, f"{option}: {name} is there twice")
+            raise ColvertError(Code.USAGE, f"{option}: duplicate {name}")
         pairs[name] = value
     return pairs
 
@@ -116,7 +116,7 @@ def _ask(question: str, variable: str) -> str:
     if given is not None:
         return given
     if not sys.stdin.isatty():
-        raise ColvertError(Code.USAGE, f"{question}: nobody can be asked", hint=f"set {variable}")
+        raise ColvertError(Code.USAGE, f"{question}: no terminal to prompt on", hint=f"set {variable}")
     answer: str = click.prompt(question, hide_input=True, err=True)
     return answer
 

@@ -14,17 +14,17 @@ from builder.rebuild.export import export_sources
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Export all that a release was made from, and build from that without network."""
+    """Export all sources of a release, and verify such an export."""
 
 
 @cli.command()
 @click.argument("target", type=click.Path(path_type=Path), metavar="DIR|FILE.tar")
-@click.option("--without-wheels", is_flag=True, help="Leave the Python packages out.")
+@click.option("--without-wheels", is_flag=True, help="Export without the Python packages.")
 @shared_options
 def export(shared: Shared, target: Path, without_wheels: bool) -> None:
-    """Write everything that a build takes in, SDK and this Colvert included, to a directory or tar.
+    """Export all inputs of a build, with the SDK and this Colvert, to a directory or tar.
 
-    Equal inputs give equal exports. A tar is to be unpacked with its modes (tar -xpf).
+    Exports of equal inputs are identical. Unpack a tar with file modes (tar -xpf).
 
     \b
     Examples:
@@ -34,13 +34,13 @@ def export(shared: Shared, target: Path, without_wheels: bool) -> None:
     """
     with opened(shared) as session:
         made = export_sources(session, target, wheels=not without_wheels)
-        session.events.message(f"{made}: build-image --sources builds from it")
+        session.events.message(f"{made}: build from it with build-image --sources")
 
 
 @cli.command()
 @click.argument("root", type=click.Path(path_type=Path), metavar="DIR")
 def verify(root: Path) -> None:
-    """Compare an export with its index; tells everything that is damaged, missing or foreign.
+    """Verify an export against its index; reports damaged, missing and unknown files.
 
     \b
     Examples:
@@ -48,4 +48,4 @@ def verify(root: Path) -> None:
     """
     with exit_codes():
         index = open_sources(root).index
-        click.echo(f"{len(index.items)} paths of {index.version} are as {root / 'export.json'} has them")
+        click.echo(f"{len(index.items)} paths of {index.version} match {root / 'export.json'}")

@@ -23,7 +23,7 @@ def _size(_c: click.Context, _p: click.Parameter, text: str | None) -> int | Non
     if text is None:
         return None
     if hit is None:
-        raise click.BadParameter(f"{text}: a number with K, M, G or T is wanted")
+        raise click.BadParameter(f"{text}: number with K, M, G or T expected")
     return int(hit[1]) * UNITS[hit[2]]
 
 
@@ -32,24 +32,24 @@ def _span(_c: click.Context, _p: click.Parameter, text: str | None) -> float | N
     if text is None:
         return None
     if hit is None:
-        raise click.BadParameter(f"{text}: a number with s, m, h, d or w is wanted")
+        raise click.BadParameter(f"{text}: number with s, m, h, d or w expected")
     return float(int(hit[1]) * SPANS[hit[2]])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--home", type=click.Path(path_type=Path), help="Where the store is [COLVERT_HOME].")
+@click.option("--home", type=click.Path(path_type=Path), help="Home directory with the store [COLVERT_HOME].")
 @click.pass_context
 def cli(context: click.Context, home: Path | None) -> None:
-    """Look after the store; everything here is safe while builds run."""
+    """Inspect, verify and prune the store; safe while builds run."""
     with exit_codes():
         context.obj = Store(open_home(home).store)
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def size(store: Store, as_json: bool) -> None:
-    """Print how much the store holds, by stage."""
+    """Print the size of the store, by stage."""
     sums: dict[str, tuple[int, int]] = {}
     for entry in store.entries():
         count, total = sums.get(entry.record.stage, (0, 0))
@@ -64,7 +64,7 @@ def size(store: Store, as_json: bool) -> None:
 
 
 @cli.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj
 def list_entries(store: Store, as_json: bool) -> None:
     """List the entries."""
@@ -81,7 +81,7 @@ def list_entries(store: Store, as_json: bool) -> None:
 @cli.command()
 @click.pass_obj
 def verify(store: Store) -> None:
-    """Compare every entry with its digest; damaged ones are set aside, and exit is 1."""
+    """Verify the digest of every entry; damaged ones are set aside, and the exit code is 1."""
     bad = 0
     for entry in store.entries():
         try:
@@ -95,10 +95,15 @@ def verify(store: Store) -> None:
 
 
 @cli.command()
-@click.option("--age", callback=_span, help="Remove what was not used for this long (e.g. 14d).")
-@click.option("--size", "limit", callback=_size, help="Keep at most this much (e.g. 20G), the last used.")
+@click.option("--age", callback=_span, help="Remove entries not used for this long (e.g. 14d).")
+@click.option(
+    "--size",
+    "limit",
+    callback=_size,
+    help="Maximum size (e.g. 20G); the least recently used entries are removed.",
+)
 @click.pass_obj
 def prune(store: Store, age: float | None, limit: int | None) -> None:
-    """Remove entries by age and size; what a running build uses stays."""
+    """Remove entries by age and size; entries in use by a build stay."""
     gone = store.prune(older_than=time.time() - age if age is not None else 0.0, larger_than=limit)
     click.echo(f"removed {len(gone)} entries, {sum(record.size for record in gone) / (1 << 20):.1f} MiB")

@@ -10,9 +10,9 @@ from builder.platforms import PLATFORMS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cli(as_json: bool) -> None:
-    """List the platforms that `--target` knows."""
+    """List the platforms for `--target`."""
     if as_json:
         rows = [
             {"name": item.name, "description": item.description, "outputs": list(item.outputs)}

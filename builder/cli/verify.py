@@ -28,23 +28,25 @@ STATE = Path(".colvert")
     "--trust",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Whom to believe: a directory of public keys, or a file [this checkout's development key].",
+    help="Trust root: a directory of public keys, or a file; can be repeated [the development key].",
 )
 @click.option(
-    "--image", type=click.Path(path_type=Path, dir_okay=False), help="Check this disk image instead."
+    "--image", type=click.Path(path_type=Path, dir_okay=False), help="Verify this disk image instead."
 )
 @click.option(
     "--release",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The release that --image has to be of.",
+    help="Release of the --image.",
 )
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def cli(
     place: Path | None, trust: tuple[Path, ...], image: Path | None, release: Path | None, home: Path | None
 ) -> None:
-    """Check the release in DIR from the trust root alone, offline.
+    """Verify the release in DIR, offline, against a trust root.
 
     \b
     Examples:
@@ -54,7 +56,7 @@ def cli(
     with exit_codes():
         named = release or place
         if named is None or (image is None) != (release is None):
-            raise ColvertError(Code.USAGE, "DIR is wanted, or --image FILE with --release DIR")
+            raise ColvertError(Code.USAGE, "either DIR, or --image FILE with --release DIR, is required")
         root = read_trust(trust) if trust else _own()
         verifier = Verifier(named, root, _expander(home))
         report = verifier.run() if image is None else verify_image(image, verifier, _sdk(home).root)
@@ -81,7 +83,7 @@ def _expander(home: Path | None) -> Expand:
 
 
 def expand_here(source: Path, out: Path, limit: int) -> Path:
-    """What a frame holds, by the machine's own zstd, up to so many bytes."""
+    """Decompress a frame with the machine's own zstd, up to `limit` bytes."""
     run([*zstd.at_most(limit), "zstd", "-d", "-q", "--long=31", "-o", out, source])
     return out
 

@@ -13,7 +13,7 @@ V = TypeVar("V")
 
 
 class Section(StrEnum):
-    """What is compared, in the order in which it is told."""
+    """Sections of a comparison, in the order of the report."""
 
     RELEASE = "release"
     SIZES = "sizes"
@@ -52,7 +52,7 @@ class Difference:
 
 
 def compare(a: Inventory, b: Inventory) -> Difference:
-    """What makes `b` of `a`."""
+    """The differences from `a` to `b`."""
     views: Mapping[Section, Callable[[Inventory], Mapping[str, str]]] = {
         Section.RELEASE: lambda one: {"id": one.id, "version": one.version, "kernel": one.kernel.release},
         Section.PRIVILEGES: lambda one: _privileges(one.files),

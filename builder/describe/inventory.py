@@ -37,64 +37,64 @@ class Package(_Part):
     """A package of the image."""
 
     version: str
-    """Its version with revision."""
+    """Version with revision."""
     slot: str
-    """Its slot."""
+    """Slot."""
     use: tuple[str, ...] | None = None
-    """The USE flags that are on; null where nobody knows them."""
+    """Enabled USE flags; null if unknown."""
     licences: tuple[str, ...] = ()
-    """Names of its licences."""
+    """Licence names."""
     size: int = 0
-    """Bytes of its files in the image."""
+    """Size of its files in the image, in bytes."""
 
 
 class File(_Part):
     """A file, directory or link of the image."""
 
     type: Literal["file", "dir", "link"]
-    """What it is."""
+    """File type."""
     mode: str
-    """Octal mode of four digits."""
+    """Octal mode, four digits."""
     size: int = 0
-    """Bytes of a file."""
+    """Size of a file in bytes."""
     digest: str = ""
-    """SHA-256 of a file, or where a link leads."""
+    """SHA-256 of a file, or target of a link."""
     owner: str = ""
-    """The package (category/name) or the rule (`rule:NAME`) that brings it; none for a directory."""
+    """Package (category/name) or rule (`rule:NAME`) that installs it; empty for a directory."""
 
 
 class Kernel(_Part):
-    """The kernel and how it starts."""
+    """Kernel, its command line and its configuration."""
 
     release: str = ""
-    """What `uname -r` says."""
+    """Output of `uname -r`."""
     command_line: tuple[str, ...] = ()
-    """Words of the command line, without usrhash=."""
+    """Kernel command line, split into words, without usrhash=."""
     options: Mapping[str, str] = {}
-    """CONFIG_ options that are set, without the prefix."""
+    """Enabled CONFIG_ options, without the prefix."""
 
 
 class Inventory(_Part):
-    """What a release holds."""
+    """Contents of a release."""
 
     form: Literal["colvert-inventory/1"] = "colvert-inventory/1"
-    """Name and version of this form."""
+    """Name and version of this format."""
     id: str
-    """ID of the system."""
+    """ID of the operating system."""
     version: str
     """Version of the release."""
     sizes: Mapping[str, int] = {}
-    """Bytes of the tree, the usr image, its hash tree, the initrd and the UKI, as far as they are known."""
+    """Sizes in bytes of the tree, the usr image, its hash tree, the initrd and the UKI, if known."""
     kernel: Kernel = Kernel()
-    """The kernel and how it starts."""
+    """Kernel, its command line and its configuration."""
     packages: Mapping[str, Package] = {}
-    """The packages by category/name (with :SLOT where there are several)."""
+    """Packages by category/name (with :SLOT if there are several)."""
     units: Mapping[str, str] = {}
-    """systemd's units: enabled, disabled, static (nothing to enable), alias or masked."""
+    """systemd units: enabled, disabled, static (no [Install] section), alias or masked."""
     sysctl: Mapping[str, str] = {}
-    """What sysctl.d sets."""
+    """Settings of sysctl.d."""
     files: Mapping[str, File] = {}
-    """Everything below /usr, by path without the first /."""
+    """Everything below /usr, by path without the leading /."""
 
     def text(self) -> str:
         """The text of `inventory.json`: one entry a line, sorted."""
@@ -115,18 +115,18 @@ def _lines(value: object, depth: int) -> str:
 
 
 def read_inventory(path: Path) -> Inventory:
-    """Read an inventory; what is none is told with the place of the first mistake."""
+    """Read an inventory; an invalid one is an error with the place of the first mistake."""
     where = Location(str(path))
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ColvertError(Code.USAGE, f"an inventory has at most {MAX_BYTES >> 20} MiB", where=where)
+        raise ColvertError(Code.USAGE, f"the inventory is larger than {MAX_BYTES >> 20} MiB", where=where)
     try:
         return Inventory.model_validate_json(data)
     except ValidationError as error:
-        what = f"no inventory of the form {FORM}: {first_mistake(error)}"
+        what = f"not an inventory of the format {FORM}: {first_mistake(error)}"
         raise ColvertError(
-            Code.USAGE, what, where=where, hint="give what a build left in OUT/VERSION/"
+            Code.USAGE, what, where=where, hint="pass a file or directory from OUT/VERSION/"
         ) from error
 
 
@@ -192,7 +192,7 @@ def take_units(tree: Path, on: Iterable[str]) -> dict[str, str]:
 
 
 def take_sysctl(tree: Path) -> dict[str, str]:
-    """What sysctl.d sets: files by name, a later line above an earlier one (sysctl.d(5))."""
+    """Settings of sysctl.d: files by name, a later line overrides an earlier one (sysctl.d(5))."""
     files: dict[str, Path] = {}
     for folder in SYSCTL:
         files |= {path.name: path for path in (tree / folder).glob("*.conf")}

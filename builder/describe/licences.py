@@ -57,7 +57,9 @@ def _parts(tokens: list[str], at: int) -> tuple[tuple[Licence, ...], int]:
 
 
 def _malformed(text: str) -> ColvertError:
-    return ColvertError(Code.UNRESOLVABLE, f"'{text}' is no LICENSE: names, ( ) and || ( ) only")
+    return ColvertError(
+        Code.UNRESOLVABLE, f"invalid LICENSE '{text}': only names, ( ) and || ( ) are allowed"
+    )
 
 
 def names(licence: Licence) -> Iterator[str]:
@@ -129,6 +131,6 @@ def _attached(name: str, excepted: Mapping[str, str]) -> bool:
 
 
 def extracted(licence: Licence) -> list[str]:
-    """The names of a licence of which SPDX has no id: their texts have to be told."""
+    """Licence names without an SPDX id, whose texts an SBOM must contain."""
     said = spdx(licence)
     return sorted({name for name in names(licence) if reference(name) in re.split(r"[ ()]", said)})

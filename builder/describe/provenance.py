@@ -42,7 +42,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Build:
-    """What was asked for, what decided besides, and what everything was made from."""
+    """Parameters, environment and materials of a build."""
 
     external: Mapping[str, Json]
     internal: Mapping[str, Json]

@@ -123,7 +123,7 @@ def read_files(tree: Path, owners: Mapping[str, str]) -> tuple[File, ...]:
 
 
 def identify(document: Document) -> uuid.UUID:
-    """A name for a document that follows from what it says."""
+    """A document id derived from its content."""
     return uuid.uuid5(NAMESPACE, digest_value(document))
 
 

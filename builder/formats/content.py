@@ -31,7 +31,7 @@ class Packed:
 
 @dataclass
 class Content:
-    """What a disk of `size` bytes holds: its chunks by offset, in their order; the rest is zero."""
+    """Content of a disk of `size` bytes: its chunks by offset, in order; the rest is zero."""
 
     size: int
     chunks: Mapping[int, Chunk]
@@ -98,7 +98,7 @@ def _whole(disk: Path) -> int:
         raise ColvertError(
             Code.IMAGE_INVALID,
             f"{disk} has {size} bytes, not a multiple of {CHUNK} (64 KiB)",
-            hint="give the disk, or the partition, a size in whole MiB",
+            hint="use a size in whole MiB for the disk and its partitions",
         )
     return size
 

@@ -93,7 +93,7 @@ class Headers:
                 yield getattr(tag, tag["d_tag"].removeprefix("DT_").lower())
 
     def notes(self, name: str, kind: str | int) -> Iterator[Any]:
-        """What the notes of one kind say."""
+        """The contents of all notes of one type."""
         for segment in self.of("PT_NOTE"):
             for note in iter_notes(self.file, segment["p_offset"], segment["p_filesz"]):
                 if (note["n_name"], note["n_type"]) == (name, kind):
@@ -126,7 +126,7 @@ class _Bounded(mmap.mmap):
         found = super().read(n)
         self.spent += READ_COST + len(found)
         if self.spent > READ_LIMIT:
-            raise ELFError("its headers lead around for ever")
+            raise ELFError("its headers form a loop")
         return found
 
 
@@ -157,7 +157,7 @@ def read_with(path: Path, parse: Callable[[Headers], T]) -> T | None:
 
 
 def parse_elf(headers: Headers) -> Elf:
-    """What the dynamic linker would read of a file."""
+    """The facts of a file that the dynamic linker reads."""
     stream = headers.file.stream
     interpreters = (InterpSegment(one, stream).get_interp_name() for one in headers.of("PT_INTERP"))
     paths = headers.texts("DT_RPATH", "DT_RUNPATH")

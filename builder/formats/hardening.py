@@ -26,7 +26,7 @@ SYMBOL, UNDEFINED = struct.Struct("<IBBHQQ"), 0
 
 
 class Lack(StrEnum):
-    """What a binary may lack."""
+    """Hardening features that a binary may lack."""
 
     PIE = "pie"
     RELRO = "relro"

@@ -23,7 +23,7 @@ PER_BLOCK = BLOCK // 32
 
 @dataclass(frozen=True)
 class Shape:
-    """What the superblock says."""
+    """Fields of the superblock."""
 
     blocks: int
     salt: bytes
@@ -40,12 +40,12 @@ class Shape:
 
 
 def check_tree(data: Path, tree: Path, root_hash: str) -> str:
-    """What is wrong with a usr image and its hash tree; empty where they are those of the root hash."""
+    """The mismatch of a usr image and its hash tree; empty if they match the root hash."""
     stored = tree.read_bytes()
     shape = read_shape(stored)
     sizes = shape.levels
     if data.stat().st_size != shape.blocks * BLOCK or len(stored) != (1 + sum(sizes)) * BLOCK:
-        return "the sizes of image and hash tree do not fit"
+        return "the sizes of image and hash tree do not match"
     digests = _hashed(_blocks(data), shape.salt)
     # the lowest level is the last in the file
     end = len(stored)
@@ -53,22 +53,24 @@ def check_tree(data: Path, tree: Path, root_hash: str) -> str:
         level = stored[end - size * BLOCK : end]
         end -= size * BLOCK
         if b"".join(_packed(digests)) != level:
-            return "a block is not what the hash tree says"
+            return "a block does not match the hash tree"
         digests = _hashed(_split(level), shape.salt)
     return (
-        "" if [digest.hex() for digest in digests] == [root_hash] else "the hash tree is another root hash's"
+        ""
+        if [digest.hex() for digest in digests] == [root_hash]
+        else "the hash tree does not match the root hash"
     )
 
 
 def read_shape(stored: bytes) -> Shape:
     """The superblock of a hash tree."""
     if len(stored) < BLOCK:
-        raise ColvertError(Code.IMAGE_INVALID, "the hash tree is cut off")
+        raise ColvertError(Code.IMAGE_INVALID, "the hash tree is truncated")
     found = struct.unpack_from(SUPERBLOCK, stored)
     signature, version, kind, _, algorithm, data_block, hash_block, blocks, salt_size, salt = found
     fixed = (signature, version, kind, algorithm.rstrip(b"\0"), data_block, hash_block)
     if fixed != (SIGNATURE, 1, 1, b"sha256", BLOCK, BLOCK) or salt_size > len(salt) or blocks < 1:
-        raise ColvertError(Code.IMAGE_INVALID, "this is no hash tree of SHA-256 over blocks of 4 KiB")
+        raise ColvertError(Code.IMAGE_INVALID, "not a SHA-256 hash tree over 4 KiB blocks")
     return Shape(blocks, salt[:salt_size])
 
 

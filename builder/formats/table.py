@@ -53,27 +53,27 @@ def partitions(content: Content) -> list[Span]:
         kind, _, start, last, _, label = struct.unpack_from(ENTRY, entries, place)
         if any(kind):
             if not FIRST_USABLE <= start <= last <= _last_usable(content.size):
-                raise ColvertError(Code.IMAGE_INVALID, "a partition is not within the disk")
+                raise ColvertError(Code.IMAGE_INVALID, "a partition exceeds the disk")
             name = label.decode("utf-16-le", "replace").rstrip("\0")
             found.append(Span(name, start * SECTOR, (last + 1 - start) * SECTOR, UUID(bytes_le=bytes(kind))))
     return found
 
 
 def check(content: Content) -> None:
-    """Refuse a disk on which somebody else may find other partitions than `partitions` does.
+    """Refuse a disk on which other programs may find other partitions than `partitions` does.
 
     Firmware and kernel take the second table where something of the first is not as UEFI 2.10 (5.3.2)
     wants it, and a DOS table where the first sector is no protective one (5.2.3).
     """
     spans, entries = sorted(partitions(content), key=lambda span: span.start), _entries(content)
     if _read(content, MBR.start, MBR.stop) != _mbr(content.size):
-        raise ColvertError(Code.IMAGE_INVALID, "the first sector is not the protective MBR of a GPT")
+        raise ColvertError(Code.IMAGE_INVALID, "the first sector is not a protective MBR")
     if _read(content, content.size - TAIL, content.size) != _second(entries, _disk(content), content.size):
-        raise ColvertError(Code.IMAGE_INVALID, "the second partition table is not the same as the first")
+        raise ColvertError(Code.IMAGE_INVALID, "the backup partition table differs from the primary one")
     end = FIRST_USABLE * SECTOR
     for span in spans:
         if span.start < end:
-            raise ColvertError(Code.IMAGE_INVALID, "partitions lie over each other")
+            raise ColvertError(Code.IMAGE_INVALID, "partitions overlap")
         _nothing(content, end, span.start)
         end = span.start + span.size
     _nothing(content, end, content.size - TAIL)
@@ -82,7 +82,7 @@ def check(content: Content) -> None:
 def _nothing(content: Content, start: int, end: int) -> None:
     for at in content.chunks:
         if start < at + CHUNK and at < end and any(_read(content, max(start, at), min(end, at + CHUNK))):
-            raise ColvertError(Code.IMAGE_INVALID, f"there is data outside of all partitions, at byte {at}")
+            raise ColvertError(Code.IMAGE_INVALID, f"data outside the partitions at byte {at}")
 
 
 def _read(content: Content, start: int, end: int) -> bytes:
@@ -96,12 +96,12 @@ def _entries(content: Content) -> bytes:
     """The table's entries, where its header is just as it is written here."""
     header = _read(content, SECTOR, FIRST_ENTRIES * SECTOR)
     if not header.startswith(SIGNATURE):
-        raise ColvertError(Code.IMAGE_INVALID, "the disk has no partition table")
+        raise ColvertError(Code.IMAGE_INVALID, "the disk has no GPT")
     if content.size % SECTOR:
-        raise ColvertError(Code.IMAGE_INVALID, "the disk is no whole number of sectors")
+        raise ColvertError(Code.IMAGE_INVALID, "the disk size is not a multiple of the sector size")
     entries = _read(content, FIRST_ENTRIES * SECTOR, FIRST_USABLE * SECTOR)
     if header != _first(entries, header[DISK], content.size):
-        raise ColvertError(Code.IMAGE_INVALID, "the disk's partition table is damaged")
+        raise ColvertError(Code.IMAGE_INVALID, "the partition table is damaged")
     return entries
 
 
@@ -128,7 +128,9 @@ def resized(content: Content, size: int) -> Content:
         return content
     if size < least_size(content) or size % CHUNK:
         need = least_size(content) / (1 << 20)
-        raise ColvertError(Code.TOO_LARGE, f"the disk needs {need:.1f} MiB, not {size / (1 << 20):.1f}")
+        raise ColvertError(
+            Code.TOO_LARGE, f"the disk requires {need:.1f} MiB, not {size / (1 << 20):.1f} MiB"
+        )
     entries, disk = _entries(content), _disk(content)
     whole = bytearray(_read(content, 0, CHUNK))
     whole[MBR] = _mbr(size)

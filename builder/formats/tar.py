@@ -85,7 +85,7 @@ def _add(archive: tarfile.TarFile, name: str, path: Path, epoch: int | None, sam
         with path.open("rb") as content:
             archive.addfile(member, content)
     else:
-        raise ColvertError(Code.IMAGE_INVALID, f"{name} is neither file, directory nor symbolic link")
+        raise ColvertError(Code.IMAGE_INVALID, f"{name} is not a file, directory or symbolic link")
 
 
 def _member(name: str, status: os.stat_result, epoch: int | None) -> tarfile.TarInfo:

@@ -51,7 +51,7 @@ class Marker(IntEnum):
 
 @dataclass(frozen=True)
 class Vmdk:
-    """What a VMDK says of itself: its file name, virtual hardware and controller."""
+    """Metadata of a VMDK: its file name, virtual hardware and controller."""
 
     name: str
     hardware: int

@@ -78,7 +78,7 @@ PROBLEMS: Mapping[str, re.Pattern[str]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A line of the console that tells of trouble, and the name of that kind of trouble."""
+    """A console line that shows an error, and the name of its kind."""
 
     kind: str
     line: int
@@ -95,7 +95,7 @@ def plain(raw: bytes) -> str:
 
 
 def problems(text: str, allow: Iterable[str] = ()) -> tuple[Problem, ...]:
-    """Every line of `text` that tells of trouble.
+    """Every line of `text` that shows an error.
 
     `allow` holds names of whole kinds (`verity`) or regular expressions that excuse a line;
     a test that provokes trouble says with it which.

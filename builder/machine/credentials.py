@@ -45,7 +45,7 @@ def smbios_values(credentials: Mapping[str, str | bytes]) -> list[str]:
     for name, content in sorted(credentials.items()):
         if not _NAME.fullmatch(name):
             raise ColvertError(
-                Code.USAGE, f"{name!r} cannot name a credential", hint="letters, digits and _.@:-"
+                Code.USAGE, f"invalid credential name {name!r}", hint="use letters, digits and _.@:-"
             )
         data = content.encode() if isinstance(content, str) else content
         values.append(f"io.systemd.credential.binary:{name}={base64.b64encode(data).decode()}")
@@ -68,9 +68,9 @@ def checkout_key(state: Path) -> KeyPair:
     except ValueError as error:
         raise ColvertError(
             Code.USAGE,
-            "the checkout's ssh key is damaged",
+            "the ssh key of this checkout is damaged",
             where=Location(str(private)),
-            hint=f"rm {private} (the next run makes a new one)",
+            hint=f"rm {private} (the next run creates a new one)",
         ) from error
     line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return KeyPair(private, f"{line} {KEY_COMMENT}")

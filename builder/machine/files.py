@@ -48,7 +48,7 @@ LOG_SIZE = 64 << 30
 
 @dataclass(frozen=True)
 class Host:
-    """What machines need of the host: the SDK, a directory for them, and the checkout's own."""
+    """Directories of the host for machines: the SDK, their files, and the checkout's state."""
 
     sdk: Path
     machines: Path
@@ -61,7 +61,7 @@ class Host:
     def accel(self, spec: MachineSpec) -> Choice:
         """The accelerator that `spec` names, else the one that works here."""
         if spec.accel is not None:
-            return Choice(spec.accel, "as asked for")
+            return Choice(spec.accel, "as requested")
         self.machines.mkdir(parents=True, exist_ok=True)
         return choose(self.sdk, self.machines, spec.architecture)
 
@@ -119,7 +119,7 @@ class Machine:
         return self.qemu_log.exists()
 
     def sandbox(self, *, network: bool = False) -> Sandbox:
-        """What QEMU and qemu-img see: the SDK, this machine's files, the image read-only."""
+        """Sandbox of QEMU and qemu-img: the SDK, this machine's files, the image read-only."""
         binds = [Bind(self.disk, DISK_DIR, writable=True), Bind(self.run, RUN_DIR, writable=True)]
         if self.spec.disk.exists():  # a named machine outlives its image
             binds.append(Bind(self.spec.disk.absolute(), IMAGE_PATH))
@@ -136,11 +136,11 @@ class Machine:
 
     @property
     def own_identity(self) -> bool:
-        """QEMU keeps the caller's identity only where nobody else may open what it needs."""
+        """QEMU keeps the caller's user id only if no other user can open its files."""
         return self.choice.accel.own_identity() or not _open_to_all(self.spec.disk)
 
     def give(self, path: Path) -> None:
-        """Let QEMU, whoever it runs as, own a file or directory."""
+        """Make the user of QEMU the owner of a file or directory."""
         if os.geteuid() == 0:
             owner = 0 if self.own_identity else UNPRIVILEGED_ID
             os.chown(path, owner, owner)
@@ -151,7 +151,7 @@ def machine(spec: MachineSpec, host: Host, *, keep: str | None = None) -> Iterat
     """A machine for `spec`: a throw-away one, or the one named `keep` (made at first use)."""
     if keep is None and not spec.disk.is_file():
         raise ColvertError(
-            Code.NOT_BUILT, "there is no such image", where=Location(str(spec.disk)), hint="colvert build"
+            Code.NOT_BUILT, "image not found", where=Location(str(spec.disk)), hint="colvert build"
         )
     choice = host.accel(spec)
     place = _kept_directory(host.machines, keep) if keep else _throw_away_directory(host.machines)
@@ -189,13 +189,15 @@ def _sweep(base: Path) -> None:
 @contextmanager
 def _kept_directory(machines: Path, name: str) -> Iterator[Path]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise ColvertError(Code.USAGE, f"{name!r} cannot name a machine", hint="letters, digits and _.-")
+        raise ColvertError(Code.USAGE, f"invalid machine name {name!r}", hint="use letters, digits and _.-")
     directory = machines / "kept" / name
     directory.mkdir(parents=True, exist_ok=True)
     with held(directory / "lock", wait=False) as ours:
         if not ours:
             raise ColvertError(
-                Code.BUSY, f"the machine {name} runs already", hint="end it first, or take another name"
+                Code.BUSY,
+                f"the machine {name} is already running",
+                hint="stop it first, or choose another name",
             )
         yield directory
 
@@ -236,7 +238,7 @@ def _make_disk(made: Machine, disk: Path) -> None:
     if not made.spec.disk.is_file():
         raise ColvertError(
             Code.NOT_BUILT,
-            "there is no such image",
+            "image not found",
             where=Location(str(made.spec.disk)),
             hint="colvert build",
         )

@@ -30,7 +30,7 @@ class Guest:
     key: KeyPair | None
 
     def sandbox(self) -> Sandbox:
-        """Where ssh runs: with the caller's identity, who alone may read the key."""
+        """Sandbox of ssh, with the user id of the caller, who alone may read the key."""
         binds = [Bind(self.state, STATE_DIR, writable=True)]
         if self.key is not None:
             binds.append(Bind(self.key.private, KEY_PATH))
@@ -67,7 +67,7 @@ class Guest:
         result = self.attempt(f"{{ {command}\n}} 2>&1", stdin=stdin, timeout=timeout)
         if result.returncode:
             what = (
-                "ssh could not get in" if result.returncode == SSH_FAILED else f"status {result.returncode}"
+                "ssh could not connect" if result.returncode == SSH_FAILED else f"status {result.returncode}"
             )
             lines = result.stdout.splitlines()[-20:]
             raise ColvertError(Code.COMMAND_FAILED, f"in the guest: {command}: {what}", detail=lines)
@@ -108,4 +108,4 @@ class Guest:
                 last = "the ssh server refused the key"
             time.sleep(1.0)
         why = f"within {timeout:.0f} s" if alive() else "before the machine ended"
-        raise ColvertError(Code.BOOT_FAILED, f"ssh did not get into the guest {why}: {last}")
+        raise ColvertError(Code.BOOT_FAILED, f"no ssh login to the guest {why}: {last}")

@@ -76,7 +76,7 @@ class Running:
         return self.watch(timeout)["login"]
 
     def watch(self, timeout: float = LOGIN_SECONDS) -> dict[str, float]:
-        """Wait for the login prompt and tell when each mark of the way was passed."""
+        """Wait for the login prompt and return the time of each boot phase."""
         seen: dict[str, float] = {}
         while "login" not in seen:
             if running := self.alive():
@@ -96,7 +96,7 @@ class Running:
         return seen
 
     def problems(self, allow: Iterable[str] = ()) -> tuple[Problem, ...]:
-        """What this boot's console tells of trouble."""
+        """Errors on the console of this boot."""
         return self.console.problems(allow, after=self.begin)
 
     def forwarded(self, guest: int) -> int:
@@ -106,17 +106,17 @@ class Running:
             # TCP[HOST_FORWARD] FD SOURCE PORT DESTINATION PORT ...
             if words and words[0] == "TCP[HOST_FORWARD]" and words[5] == str(guest):
                 return int(words[3])
-        raise ColvertError(Code.USAGE, f"nothing is forwarded to port {guest} of the guest")
+        raise ColvertError(Code.USAGE, f"no port is forwarded to port {guest} of the guest")
 
     def guest(self, key: KeyPair | None = None) -> Guest:
-        """The guest over ssh; without a key as somebody who has none."""
+        """The guest over ssh; without a key, for attempts that must fail."""
         host = self.machine.host
         return Guest(host.sdk, self.machine.ssh, self.forwarded(SSH_PORT), key)
 
     def type(self, text: bytes) -> None:
         """Type on the serial console; what comes back is read from the log.
 
-        The connection has to be read as well, since a guest waits for whoever listens slowly.
+        The connection has to be read as well, since the guest blocks on a slow reader.
         """
         with connect(self.machine.serial_socket, CONNECT_SECONDS, self.alive) as channel:
             channel.sendall(text)
@@ -136,7 +136,7 @@ class Running:
         return len(self.qmp.events("RESET"))
 
     def told(self) -> str:
-        """Everything that tells why a machine was reset: QEMU's events and the whole console."""
+        """The evidence of a reset: QEMU's events and the whole console."""
         events = [*self.qmp.events("WATCHDOG"), *self.qmp.events("RESET")]
         return "\n".join([*map(str, events), self.console.text(self.begin)])
 
@@ -147,7 +147,7 @@ class Running:
             if not self.alive() or time.monotonic() > end:
                 raise ColvertError(
                     Code.BOOT_FAILED,
-                    f"the machine was reset {self.resets()} times and not {count} times in {timeout:.0f} s",
+                    f"the machine was reset {self.resets()} times in {timeout:.0f} s, not {count} times",
                     detail=self.console.tail(),
                 )
             time.sleep(POLL_SECONDS)
@@ -158,7 +158,9 @@ class Running:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise ColvertError(
-                Code.BOOT_FAILED, f"the machine still ran after {timeout:.0f} s", detail=self.console.tail()
+                Code.BOOT_FAILED,
+                f"the machine was still running after {timeout:.0f} s",
+                detail=self.console.tail(),
             ) from None
 
     def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
@@ -200,7 +202,7 @@ def _go_on(qmp: Qmp) -> None:
     end = time.monotonic() + RESTORE_SECONDS
     while qmp.execute("query-status")["status"] == "inmigrate":
         if time.monotonic() > end:
-            raise ColvertError(Code.BOOT_FAILED, "QEMU takes too long to read the snapshot")
+            raise ColvertError(Code.BOOT_FAILED, "timeout while QEMU reads the snapshot")
         time.sleep(RESTORE_POLL)
     qmp.execute("cont")
 

@@ -35,7 +35,7 @@ def connect(path: Path, timeout: float, alive: Callable[[], bool] = lambda: True
             except (FileNotFoundError, ConnectionRefusedError):
                 channel.close()
             if not alive() or time.monotonic() >= end:
-                raise ColvertError(Code.BOOT_FAILED, f"nobody listens on {path.name}: QEMU did not start")
+                raise ColvertError(Code.BOOT_FAILED, f"no listener on {path.name}: QEMU did not start")
             time.sleep(0.02)
     finally:
         os.close(directory)
@@ -50,7 +50,7 @@ class Qmp:
         self._events: list[Json] = []
         greeting = self._message(time.monotonic() + ANSWER_SECONDS)
         if "QMP" not in greeting:
-            raise ColvertError(Code.BOOT_FAILED, "QEMU's control channel speaks no QMP")
+            raise ColvertError(Code.BOOT_FAILED, "QEMU's control channel does not speak QMP")
         self.version: Json = greeting["QMP"]["version"]["qemu"]
         self.execute("qmp_capabilities")
 
@@ -125,9 +125,9 @@ class Qmp:
         try:
             message = json.loads(line)
         except ValueError as error:
-            raise ColvertError(Code.BOOT_FAILED, "QEMU's control channel sent no JSON") from error
+            raise ColvertError(Code.BOOT_FAILED, "QEMU's control channel sent invalid JSON") from error
         if not isinstance(message, dict):
-            raise ColvertError(Code.BOOT_FAILED, "QEMU's control channel sent no JSON object")
+            raise ColvertError(Code.BOOT_FAILED, "QEMU's control channel sent JSON other than an object")
         return message
 
 

@@ -29,7 +29,7 @@ KEPT_SHUTDOWN_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What `colvert run` was asked for."""
+    """Options of `colvert run`."""
 
     image: Path
     # go on from a snapshot of the machine; the checkout's key is let in, to set its clock
@@ -87,9 +87,7 @@ def run_image(options: RunOptions, host: Host, say: Say, executor: Callable[[], 
                 set_clock(guest)
                 say(f"restored from a snapshot after {running.seconds():.1f} s")
             for forward in spec.forwards:
-                say(
-                    f"127.0.0.1:{running.forwarded(forward.guest)} leads to port {forward.guest} of the guest"
-                )
+                say(f"127.0.0.1:{running.forwarded(forward.guest)} forwards to guest port {forward.guest}")
             try:
                 return _accompany(options, running, host, say)
             finally:
@@ -101,8 +99,8 @@ def _restored(spec: MachineSpec, host: Host, executor: Callable[[], Executor]) -
     if host.accel(spec).accel is not Accel.TCG:
         raise ColvertError(
             Code.USAGE,
-            "--warm requires emulation (TCG), and KVM works here",
-            hint="leave --warm out: under KVM a boot takes seconds",
+            "--warm requires emulation (TCG), and KVM is available",
+            hint="remove --warm: a boot takes seconds under KVM",
         )
     return warm(executor(), spec)
 
@@ -115,11 +113,11 @@ def _accompany(options: RunOptions, running: Running, host: Host, say: Say) -> i
         if not options.until_login:
             _wait_login(running, options, say, strict=False)
         running.screenshot(options.screenshot)
-        say(f"screen in {options.screenshot}")
+        say(f"screenshot saved to {options.screenshot}")
     if options.ssh:
         guest = running.guest(host.key())
         guest.wait(options.timeout, running.alive)
-        say(f"ssh got in after {running.seconds():.1f} s")
+        say(f"ssh login after {running.seconds():.1f} s")
         interactive = sys.stdin.isatty() and not options.command
         argv = guest.argv(*options.command, terminal=interactive)
         return run_terminal(argv, sandbox=guest.sandbox())
@@ -139,7 +137,7 @@ def _wait_login(running: Running, options: RunOptions, say: Say, *, strict: bool
     if problems and strict:
         raise ColvertError(
             Code.BOOT_FAILED,
-            f"the machine booted, but its console tells of trouble ({len(problems)} lines)",
+            f"the machine booted, but its console shows errors ({len(problems)} lines)",
             detail=[str(problem) for problem in problems[:20]],
         )
     for problem in problems:
@@ -147,10 +145,10 @@ def _wait_login(running: Running, options: RunOptions, say: Say, *, strict: bool
 
 
 def _attach(running: Running, say: Say) -> int:
-    say("this is the serial console; Ctrl-] ends the machine")
+    say("serial console; press Ctrl-] to stop the machine")
     with connect(running.machine.serial_socket, CONNECT_SECONDS, running.alive) as channel:
         ended = terminal.attach(channel, sys.stdin.fileno(), sys.stdout.fileno())
-    say("" if ended else "ending the machine")
+    say("" if ended else "stopping the machine")
     return 0
 
 

@@ -33,7 +33,7 @@ class Silence:
     _since: float = 0.0
 
     def look(self) -> None:
-        """To be called again and again while waiting."""
+        """Check the console; called repeatedly while waiting."""
         now, size = time.monotonic(), self.console.position()
         if size != self._size:
             self._size, self._since = size, now

@@ -45,7 +45,7 @@ def ensure_root(roots: Path) -> Path:
 def enroll(
     sdk: Path, roots: Path, contents: Mapping[str, bytes], out: Path, architecture: Architecture = DEFAULT
 ) -> Path:
-    """Write the variables to `out`: PK, KEK, db and dbx as given (signature lists), Secure Boot on.
+    """Write the variables to `out`: PK, KEK, db and dbx (signature lists), with Secure Boot enabled.
 
     `roots` is where Debian roots are kept.
     """
@@ -81,6 +81,6 @@ def _write(box: Sandbox) -> None:
             raise
         raise ColvertError(
             Code.TOO_LARGE,
-            "the keys do not fit into the firmware's variables",
+            "the keys exceed the size of the firmware's variable store",
             hint="revoke fewer programs in dbx",
         ) from error

@@ -100,7 +100,7 @@ def _kept() -> list[str]:
 
 
 def unfit(spec: MachineSpec) -> str:
-    """What of a specification a snapshot cannot have; empty where it can be restored."""
+    """The parts of a specification that prevent a snapshot; empty if it can be restored."""
     plain = MachineSpec(spec.disk)
     names = [item.name for item in fields(spec) if item.name not in (*_kept(), *OWN)]
     found = [name for name in names if getattr(spec, name) != getattr(plain, name)]
@@ -108,7 +108,7 @@ def unfit(spec: MachineSpec) -> str:
         # the host's own processor is in its memory
         found.append("accel kvm")
     if CREDENTIALS.keys() & spec.credentials.keys():
-        found.append("units of its own")
+        found.append("custom units")
     return ", ".join(found)
 
 
@@ -119,7 +119,7 @@ def _settle(running: Running) -> None:
     if verdict != "running" or problems:
         raise ColvertError(
             Code.BOOT_FAILED,
-            f"the machine booted, and systemd calls it {verdict}",
+            f"the machine booted, but systemd reports it as {verdict}",
             detail=problems[:20] or running.console.tail(),
         )
 

@@ -45,7 +45,7 @@ class Text(str):
 
 
 def matches(pattern: str, wants: str) -> AfterValidator:
-    """A validator: the whole text matches, or the message says what is wanted."""
+    """A validator: the whole text must match; `wants` describes valid values in the message."""
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -81,7 +81,7 @@ FileMode = Annotated[
 
 def _id_range(value: int) -> int:
     if not 1 <= value <= 59999:
-        raise ValueError("an id is 1 to 999 (system) or 1000 to 59999 (people)")
+        raise ValueError("an id must be 1 to 999 (system) or 1000 to 59999 (users)")
     return value
 
 
@@ -90,13 +90,13 @@ AccountId = Annotated[int, AfterValidator(_id_range)]
 
 def _days(value: int) -> int:
     if not 1 <= value <= 3650:
-        raise ValueError("needs a number of days from 1 to 3650")
+        raise ValueError("must be a number of days from 1 to 3650")
     return value
 
 
 def _few(value: int) -> int:
     if not 0 <= value <= 32:
-        raise ValueError("needs a number from 0 to 32")
+        raise ValueError("must be a number from 0 to 32")
     return value
 
 
@@ -120,9 +120,11 @@ def _atom(value: str) -> str:
             f"{quote(value)} is not a package atom, such as app-shells/bash or >=app-arch/zstd-1.5"
         )
     if match["op"] and not match["version"]:
-        raise ValueError(f"{quote(value)} compares versions, but names none")
+        raise ValueError(f"{quote(value)} has an operator, but no version")
     if match["version"] and not match["op"]:
-        raise ValueError(f"{quote(value)} names a version; write {quote('=' + value)} for just this one")
+        raise ValueError(
+            f"{quote(value)} has a version, but no operator; write {quote('=' + value)} for this version"
+        )
     return value
 
 
@@ -130,13 +132,13 @@ Atom = Annotated[str, AfterValidator(_atom)]
 UseFlag = Annotated[str, matches(r"-?[A-Za-z0-9][A-Za-z0-9+_@-]*", "a USE flag, such as ssl or -ssl")]
 LicenceName = Annotated[
     str,
-    matches(r"@?[A-Za-z0-9_][A-Za-z0-9+_.-]*", "a licence or a group of them, such as GPL-3+ or @FREE"),
+    matches(r"@?[A-Za-z0-9_][A-Za-z0-9+_.-]*", "a licence or a licence group, such as GPL-3+ or @FREE"),
 ]
 Name = Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,63}", "a name of up to 64 plain characters")]
 Identifier = Annotated[str, matches(r"[a-z][a-z0-9._-]{0,31}", "an id (a-z, 0-9, '.', '_', '-', at most 32)")]
 Account = Annotated[str, matches(r"[a-z_][a-z0-9_-]{0,30}", "an account (a-z, 0-9, '_', '-', at most 31)")]
 NewAccount = Annotated[
-    Account, matches(r"(?!(root|nobody)$).*", "for a manifest to make: every image has it")
+    Account, matches(r"(?!(root|nobody)$).*", "allowed here: every image has this account already")
 ]
 Profile = Annotated[
     str,
@@ -157,9 +159,9 @@ KernelWord = Annotated[
     str,
     matches(
         r'(?:[!#-~]|"[ -!#-~]*")+',
-        "one word of a kernel command line (quotes in pairs); list every word by itself",
+        "one word of a kernel command line (with balanced quotes); write each word as its own list item",
     ),
-    matches(r"(?!(usrhash|roothash)=).*", "for a manifest to set: the build does"),
+    matches(r"(?!(usrhash|roothash)=).*", "allowed here: the build sets it"),
 ]
 Commit = Annotated[str, matches(r"[0-9a-f]{40}", "a full commit id (40 hexadecimal digits)")]
 Calendar = Annotated[
@@ -194,7 +196,7 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
         if not _has_place(value, schemes):
             raise ValueError(f"{quote(value)} is not a URL ({', '.join(schemes)})")
         if re.search(r"\s", value):
-            raise ValueError("a URL has no spaces")
+            raise ValueError("a URL cannot contain spaces")
         return value
 
     return check
@@ -203,7 +205,7 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
 def _without_secrets(value: str) -> str:
     if public(value) != value:
         raise ValueError(
-            f"{quote(value)} has a user, a password or a token, and whoever has an image could read it"
+            f"{quote(value)} contains a user, a password or a token, readable by everyone with an image"
         )
     return value
 
@@ -232,7 +234,7 @@ ImagePath = Annotated[str, _place(place_problem)]
 AccountPath = Annotated[
     str,
     _place(path_problem),
-    matches(r"[^:%\"'\\]*", "a path that an account can have (no ':', '%' or quotes)"),
+    matches(r"[^:%\"'\\]*", "a valid path of an account (without ':', '%' or quotes)"),
 ]
 
 # -- paths of the builder ------------------------------------------------------------------
@@ -258,7 +260,7 @@ def _resolve(value: object) -> SourcePath:
     if isinstance(value, SourcePath):
         return value
     if not isinstance(value, str):
-        raise ValueError("needs a path")
+        raise ValueError("must be a path")
     if not value:
         raise ValueError("the path is empty")
     directory = value.directory if isinstance(value, Text) else Path.cwd()
@@ -287,7 +289,7 @@ def _source_file(value: object) -> SourcePath:
     source = _resolve(value)
     mode = _mode_of(source.path)
     if not mode:
-        raise ValueError(f"there is no file {quote(source.text)}{_beside(source.path)}")
+        raise ValueError(f"file {quote(source.text)} not found{_beside(source.path)}")
     if not stat.S_ISREG(mode):
         raise ValueError(f"{quote(source.text)} is not a regular file")
     if not os.access(source.path, os.R_OK):
@@ -298,7 +300,7 @@ def _source_file(value: object) -> SourcePath:
 def _overlay_directory(value: object) -> SourcePath:
     source = _resolve(value)
     if not stat.S_ISDIR(_mode_of(source.path)):
-        what = "there is no overlay {name}{near}"
+        what = "overlay {name} not found{near}"
         context = {"name": quote(source.text), "near": _beside(source.path)}
         raise PydanticCustomError("overlay_missing", what, context)
     return source
@@ -331,7 +333,7 @@ def _mirror(value: object) -> object:
         return _url(("https", "http", "file"))(value)
     source = _resolve(value)
     if not stat.S_ISDIR(_mode_of(source.path)):
-        raise ValueError(f"there is no directory {quote(source.text)}{_beside(source.path)}")
+        raise ValueError(f"directory {quote(source.text)} not found{_beside(source.path)}")
     return source.path.as_uri()
 
 

@@ -124,7 +124,7 @@ class Layers:
             self.problems.fatal(Code.MANIFEST_SYNTAX, "the file is empty", Location(source.name))
         if not isinstance(value, Table):
             if value is not None:
-                what = "a manifest is a mapping (`key: value` lines)"
+                what = "a manifest must be a mapping (`key: value` lines)"
                 self.problems.fatal(Code.MANIFEST_SYNTAX, what, value.mark.location)
             return []
         entries = dict(value.entries)
@@ -137,7 +137,7 @@ class Layers:
         layers: list[Table] = []
         for member in members:
             if not isinstance(member, Scalar) or not member.text or Tag.NONE not in (value.tag, member.tag):
-                what = "`include` needs the name of a file, or a list of them"
+                what = "`include` requires a file name, or a list of file names"
                 self.problems.fatal(Code.MANIFEST_INVALID, what, member.mark.location)
                 continue
             layers += self._file(path.parent / member.text, member.mark.location)

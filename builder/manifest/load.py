@@ -74,7 +74,7 @@ def load(path: Path, *, overrides: Mapping[str, str] = {}) -> LoadedManifest:
         tree = merge(tree, layer, problems)
     if problems.broken or not isinstance(tree, Table):
         problems.raise_any()
-        raise AssertionError("a broken manifest told nothing")
+        raise AssertionError("a broken manifest reported no error")
     # places of the whole manifest (a missing `id`) are the file that was asked for
     tree = Table(tree.entries, Mark(Source(str(path), Path.cwd())))
     identity = _Identity(tree, path, problems)
@@ -141,7 +141,7 @@ class _Identity:
             return given
         self.problems.add(
             Code.MANIFEST_INVALID,
-            "the build's clock comes from git, but this is no git work tree with a commit",
+            "`epoch: git` requires a git work tree with a commit",
             self._where("epoch"),
             hint="write `epoch: SECONDS` into the manifest, or set SOURCE_DATE_EPOCH",
         )
@@ -162,14 +162,14 @@ class _Identity:
             return self.revision.version
         self.problems.add(
             Code.MANIFEST_INVALID,
-            "the version comes from git, but this is no git work tree with a commit",
+            "`version: git` requires a git work tree with a commit",
             self._where("version"),
             hint="write `version: 1.2.3` into the manifest",
         )
         return "0"
 
     def variables(self) -> dict[str, str | int]:
-        """What expressions can use."""
+        """Variables for expressions."""
         return {
             "version": getattr(self, "version", ""),
             "commit": self.revision.commit if self.revision else "",

@@ -34,7 +34,7 @@ _STANDARD = "tag:yaml.org,2002:"
 
 
 class Tag(StrEnum):
-    """What a value does to the one that it inherits."""
+    """Effect of a value on the inherited one."""
 
     NONE = ""
     REPLACE = "!replace"
@@ -104,7 +104,7 @@ def decode(data: bytes, source: Source, problems: Problems) -> str | None:
     """The text of a file's bytes, or None after telling what they are instead."""
     whole = Location(source.name)
     if len(data) > MAX_BYTES:
-        problems.fatal(Code.MANIFEST_SYNTAX, f"a manifest has at most {MAX_BYTES >> 20} MiB", whole)
+        problems.fatal(Code.MANIFEST_SYNTAX, f"the manifest is larger than {MAX_BYTES >> 20} MiB", whole)
         return None
     try:
         text = data.decode("utf-8-sig")
@@ -122,7 +122,7 @@ def decode(data: bytes, source: Source, problems: Problems) -> str | None:
 
 
 def compose(text: str, source: Source, problems: Problems) -> Value | None:
-    """The value tree of a YAML text; None when the text is empty or broken (then told)."""
+    """The value tree of a YAML text; None when the text is empty or broken (then reported)."""
     try:
         node = _Loader(text).get_single_node()
     except _TooMuch as error:
@@ -131,7 +131,7 @@ def compose(text: str, source: Source, problems: Problems) -> Value | None:
     except ReaderError as error:
         before = text[: error.position]
         where = Location(source.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        problems.fatal(Code.MANIFEST_SYNTAX, "a control character, which YAML does not allow", where)
+        problems.fatal(Code.MANIFEST_SYNTAX, "control characters are not allowed in YAML", where)
         return None
     except yaml.MarkedYAMLError as error:
         _syntax(error, source, problems)
@@ -246,7 +246,7 @@ class _Reading:
     def _text(self, node: yaml.ScalarNode, mark: Mark) -> str:
         text = str(node.value)
         if found := _FORBIDDEN.search(text):
-            what = f"the text holds the character U+{ord(found[0]):04X}"
+            what = f"invalid character U+{ord(found[0]):04X}"
             self.problems.add(Code.MANIFEST_SYNTAX, what, mark.location)
             return _FORBIDDEN.sub("?", text)
         return text
@@ -262,8 +262,8 @@ class _Reading:
             key = self._text(key_node, mark)
             if key in entries:
                 first = entries[key].mark
-                what = f"the key {quote(key)} stands twice (first in line {first.line})"
-                self.problems.add(Code.MANIFEST_SYNTAX, what, mark.location, hint="keep one of them")
+                what = f"duplicate key {quote(key)} (first in line {first.line})"
+                self.problems.add(Code.MANIFEST_SYNTAX, what, mark.location, hint="remove one of them")
                 continue
             entries[key] = Entry(mark, value)
         return entries

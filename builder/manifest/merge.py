@@ -36,7 +36,7 @@ def merge(old: Value | None, new: Value, problems: Problems, path: Path = ()) ->
 
 
 def plain(value: Value) -> object:
-    """What a value says, without where and how."""
+    """The plain value, without places and tags."""
     if isinstance(value, Scalar):
         return value.text
     if isinstance(value, Items):
@@ -64,12 +64,12 @@ def _remove_key(entries: dict[str, Entry], key: str, value: Scalar, problems: Pr
     if value.text is not None:
         problems.add(
             Code.MANIFEST_INVALID,
-            f"!remove takes no value here, but {quote(value.text)} follows",
+            f"!remove takes no value here, but has {quote(value.text)}",
             value.mark.location,
             hint=f"write `{key}: !remove`",
         )
     elif key not in entries:
-        what = f"nothing named {quote(key)} is inherited, so it cannot be removed"
+        what = f"{quote(key)} is not inherited, so it cannot be removed"
         problems.near(Code.MANIFEST_INVALID, what, value.mark.location, key, entries)
     entries.pop(key, None)
 
@@ -84,7 +84,7 @@ def _lists(old: Items | None, new: Items, problems: Problems, path: Path) -> Ite
         clean = merge(None, member, problems, path)
         identity = _identity(clean, path)
         if isinstance(clean, Table) and identity in own:
-            what = f"{_name(clean)} stands twice in this list"
+            what = f"duplicate {_name(clean)} in this list"
             problems.add(Code.MANIFEST_INVALID, what, clean.mark.location)
             continue
         own.add(identity)
@@ -144,7 +144,7 @@ def _name(value: Value) -> str:
 def _misplaced(value: Value, problems: Problems) -> None:
     problems.add(
         Code.MANIFEST_INVALID,
-        "!remove stands where nothing can be removed",
+        "!remove is not allowed here",
         value.mark.location,
-        hint="write `key: !remove`, or put it on a list or on a member of a list",
+        hint="write `key: !remove`, or use it on a list or a list item",
     )

@@ -71,7 +71,7 @@ class GitOverlay(_Part):
     commit: Commit
     """Full id of the commit."""
     path: Annotated[str, Field(pattern=_DIRECTORY)] | None = None
-    """Directory of the overlay inside the repository; left out, the repository itself."""
+    """Directory of the overlay inside the repository; by default the top."""
 
 
 def _overlay_kind(value: object) -> str:
@@ -85,32 +85,32 @@ Overlay = Annotated[
 
 
 class Kernel(_Part):
-    """The kernel and how it starts."""
+    """Kernel and its command line."""
 
     package: Atom = "sys-kernel/colvert-kernel"
     """Package that installs the kernel."""
     fragments: tuple[SourceFile, ...] = ()
-    """Configuration fragments, merged over the package's own configuration in this order."""
+    """Configuration fragments, merged in this order over the package's own configuration."""
     command_line: tuple[KernelWord, ...] = ()
-    """Words of the command line, one an entry; the build adds usrhash= itself."""
+    """Kernel command line, one word per item; the build adds usrhash=."""
 
 
 class FileEntry(_Part):
     """A file to add to the image."""
 
     path: ImagePath
-    """Where it goes, below /usr or /etc (as the factory default)."""
+    """Path in the image, below /usr or /etc (as the factory default)."""
     source: SourceFile | None = None
-    """File to copy, relative to the manifest that names it."""
+    """File to copy, relative to this manifest."""
     content: str | None = None
-    """The text itself, instead of a source."""
+    """Text of the file, instead of a source."""
     mode: FileMode = 0o644
     """Octal file mode."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> FileEntry:
         if (self.source is None) == (self.content is None):
-            raise ValueError("a file has either a `source` or a `content`")
+            raise ValueError("a file requires either `source` or `content`")
         return self
 
 
@@ -118,11 +118,11 @@ class Units(_Part):
     """systemd units by what happens to them."""
 
     enable: tuple[Unit, ...] = ()
-    """Units that start as their [Install] section says."""
+    """Units to enable, as in their [Install] section."""
     disable: tuple[Unit, ...] = ()
-    """Units that a package would enable, but do not start here."""
+    """Units to disable although a package enables them."""
     mask: tuple[Unit, ...] = ()
-    """Units that cannot be started at all."""
+    """Units to mask: they cannot be started at all."""
 
     @model_validator(mode="after")
     def _one_state(self) -> Units:
@@ -131,7 +131,7 @@ class Units(_Part):
             for unit in getattr(self, state):
                 if unit in states:
                     both = f"`{states[unit]}` and `{state}`"
-                    raise ValueError(f"{unit} stands under both {both}; use !remove on the inherited one")
+                    raise ValueError(f"{unit} is listed under both {both}; use !remove on the inherited item")
                 states[unit] = state
         return self
 
@@ -142,7 +142,7 @@ class User(_Part):
     name: NewAccount
     """Login name."""
     id: AccountId
-    """Fixed uid; the group of the same name and id comes with it."""
+    """Fixed uid, and gid of the group of the same name."""
     home: AccountPath = "/"
     """Home directory."""
     shell: AccountPath = "/usr/bin/nologin"
@@ -168,7 +168,7 @@ class Usr(_Part):
     compression: str = "zstd,3"
     """Compressor and level, such as zstd,3 or lz4hc,12, or none."""
     cluster_size: ClusterSize = 64 * KIB
-    """How much is compressed at once: larger is smaller, and slower to read at random."""
+    """Size of a compressed block: larger compresses better, but slows down random reads."""
 
     @field_validator("compression")
     @classmethod
@@ -179,11 +179,11 @@ class Usr(_Part):
             raise ValueError(f"unknown compressor {quote(name)}{nearest(name, COMPRESSORS)} ({known})")
         levels = COMPRESSORS[name]
         if comma and not levels:
-            raise ValueError(f"{name} has no level")
+            raise ValueError(f"{name} has no compression level")
         number = int(level) if re.fullmatch("0|[1-9][0-9]{0,2}", level) else -1
         if comma and not any(number in one for one in levels):
             said = " or ".join(f"from {one[0]} to {one[-1]}" for one in levels)
-            raise ValueError(f"the level of {name} is a number {said}")
+            raise ValueError(f"the level of {name} must be a number {said}")
         return value
 
 
@@ -199,7 +199,7 @@ class Disk(_Part):
     signature_size: PartitionSize = MIB
     """verity signature partition of each slot."""
     oem_size: OemSize = 256 * MIB
-    """Partition of what differs between platforms."""
+    """OEM partition, with the files that differ between platforms."""
 
     @model_validator(mode="after")
     def _tree_fits(self) -> Disk:
@@ -219,30 +219,30 @@ class Update(_Part):
     source: PublicUrl | None = None
     """URL of the update server, without user or password; null: no updates."""
     channel: Name = "stable"
-    """Which releases a machine follows."""
+    """Update channel of the machines."""
     keys: tuple[SourceFile, ...] = ()
-    """Further public keys (PEM) that machines of this image believe, each NAME.pem."""
+    """Additional trusted public keys (PEM) for updates, each NAME.pem."""
     expires_after: Days = 180
-    """Days from the build's clock until machines refuse its index."""
+    """Days after `epoch` until the update index expires."""
     from_at_least: FixedVersion | None = None
-    """Lowest version that can go to this one directly; null: any."""
+    """Lowest version that can update directly to this version; null: any."""
     deltas: Few = 3
-    """How many earlier releases get a delta (those that `--deltas-from` finds)."""
+    """Number of earlier releases (of `--deltas-from`) to make deltas from."""
     reboot: Literal["never", "now", "window"] = "never"
-    """When a machine restarts into an installed update by itself."""
+    """Automatic reboot into an installed update."""
     window_start: Calendar | None = None
-    """When the maintenance window opens, as systemd.time(7) writes it: Sun 03:00."""
+    """Start of the maintenance window, as in systemd.time(7): Sun 03:00."""
     window_length: Span | None = None
-    """How long it is open: 2h."""
+    """Length of the maintenance window: 2h."""
     rate: Size = 0
-    """Bytes a second that a download takes at most; 0: no limit."""
+    """Download limit in bytes per second; 0: no limit."""
     kexec: Literal["no", "yes"] = "no"
-    """Start the new kernel without the firmware, where that is possible."""
+    """Reboot with kexec, without the firmware, if possible."""
 
     @model_validator(mode="after")
     def _window(self) -> Update:
         if self.reboot == "window" and not (self.window_start and self.window_length):
-            raise ValueError("`reboot: window` needs `window_start` and `window_length`")
+            raise ValueError("`reboot: window` requires `window_start` and `window_length`")
         return self
 
     @model_validator(mode="after")
@@ -250,9 +250,9 @@ class Update(_Part):
         names = [key.path.stem for key in self.keys]
         for name in names:
             if names.count(name) > 1 or name == "development":
-                raise ValueError(f"two keys are called {name} (a key is named by its file)")
+                raise ValueError(f"duplicate key name {name} (a key is named after its file)")
             if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-                raise ValueError(f"{quote(name)} cannot name a key")
+                raise ValueError(f"invalid key name {quote(name)}")
         return self
 
 
@@ -260,20 +260,20 @@ class Keys(_Part):
     """Names of the keys that sign; `development` is the throw-away key of a checkout."""
 
     usr: Name = "development"
-    """Signs the root hash of the usr image."""
+    """Key for the root hash of the usr image."""
     secure_boot: Name = "development"
-    """Signs the boot loader and the UKI."""
+    """Key for the boot loader and the UKI (Secure Boot)."""
     release: Name = "development"
-    """Signs the release index."""
+    """Key for the release index."""
     enroll: tuple[SourceFile, ...] = ()
-    """PK.auth, KEK.auth, db.auth (and dbx.auth), which machines without keys take at first boot."""
+    """Secure Boot variables to enroll at first boot: PK.auth, KEK.auth, db.auth (and dbx.auth)."""
 
     @model_validator(mode="after")
     def _enrolled_whole(self) -> Keys:
         names = sorted(source.path.name for source in self.enroll)
         needed = ["KEK.auth", "PK.auth", "db.auth"]
         if names and names not in (needed, sorted([*needed, "dbx.auth"])):
-            raise ValueError("`enroll` needs PK.auth, KEK.auth, db.auth and, where there is one, dbx.auth")
+            raise ValueError("`enroll` requires PK.auth, KEK.auth and db.auth, and takes dbx.auth")
         return self
 
 
@@ -281,9 +281,9 @@ class Licences(_Part):
     """Which licences the packages of the image may have, by Gentoo's names; @NAME is a group of them."""
 
     refuse: tuple[LicenceName, ...] = ()
-    """Licences that no package may need; where a package leaves a choice, another one of it is enough."""
+    """Refused licences; a package with a choice of licences may use another of them."""
     allow: tuple[LicenceName, ...] = ()
-    """The only licences that a package may need; empty: all that are not refused."""
+    """Allowed licences; empty: all that are not refused."""
 
 
 # Settings of one platform as they were written: a model above this room validates them.
@@ -294,37 +294,37 @@ class Manifest(_Part):
     """One operating system."""
 
     id: Identifier
-    """ID of the system in os-release and file names; with the version at most 20 characters (`git`: 13)."""
+    """ID in os-release and file names; at most 20 characters together with the version (`git`: 13)."""
     name: Name
-    """Name that people read."""
+    """Display name."""
     version: Version = "git"
     """`git` (tag, else the commit's time), or a fixed version of at most 13 characters."""
     epoch: Annotated[int, Field(ge=0, lt=1 << 32, json_schema_extra={"type": ["integer", "string"]})] = 0
-    """Clock of the build in seconds since 1970; `git`: the commit's time."""
+    """SOURCE_DATE_EPOCH of the build in seconds since 1970; `git`: the commit's time."""
     architecture: ArchitectureName = DEFAULT.name
     """Processor architecture."""
     overlays: tuple[Overlay, ...] = ()
-    """Ebuild repositories: a directory, or a git URL with a commit. Later ones win."""
+    """Ebuild repositories: a directory, or a git URL with a commit. Later overlays win."""
     profile: Profile = f"colvert/{DEFAULT.gentoo}"
-    """Profile of the overlays that sets the defaults of all packages."""
+    """Portage profile with the defaults of all packages, from the first overlay."""
     packages: tuple[Atom, ...] = ()
-    """Packages of the image, without their dependencies."""
+    """Packages of the image; dependencies are added automatically."""
     use: Mapping[Atom, tuple[UseFlag, ...]] = Field(default_factory=dict)
-    """USE flags by package; `-flag` turns one off."""
+    """USE flags by package; `-flag` disables a flag."""
     kernel: Kernel = Kernel()
-    """The kernel and how it starts."""
+    """Kernel and its command line."""
     distfile_mirrors: tuple[Mirror, ...] = ()
-    """Further mirrors of source files: URLs or directories, asked first."""
+    """Additional mirrors of source files: URLs or directories, tried first."""
     licences: Licences = Licences()
-    """Which licences the packages of the image may have."""
+    """Licences that packages of the image may have."""
     files: tuple[FileEntry, ...] = ()
     """Files to add to the image."""
     units: Units = Units()
     """systemd units to enable, disable and mask."""
     users: tuple[User, ...] = ()
-    """User accounts, made when the image is built."""
+    """User accounts, created at build time."""
     groups: tuple[Group, ...] = ()
-    """Groups, made when the image is built."""
+    """Groups, created at build time."""
     locales: tuple[Locale, ...] = ()
     """Locales; the first is the default."""
     usr: Usr = Usr()
@@ -332,13 +332,13 @@ class Manifest(_Part):
     disk: Disk = Disk()
     """Partition sizes."""
     platforms: Mapping[Identifier, RawSettings] = Field(default_factory=dict)
-    """Platforms to build images for, with their settings."""
+    """Settings by platform."""
     update: Update = Update()
-    """Where a machine looks for updates."""
+    """Updates of the machines."""
     keys: Keys = Keys()
-    """Names of the keys that sign."""
+    """Names of the signing keys."""
     audit: SourceFile | None = None
-    """Policy of `colvert audit`, relative to the manifest that names it."""
+    """Policy file of `colvert audit`, relative to this manifest."""
 
     @model_validator(mode="after")
     def _accounts_differ(self) -> Manifest:
@@ -347,12 +347,12 @@ class Manifest(_Part):
             for entry in entries:
                 value = getattr(entry, kind)
                 if value in seen:
-                    raise ValueError(f"two accounts have the {kind} {value} (a user brings its own group)")
+                    raise ValueError(f"duplicate account {kind} {value} (each user has its own group)")
                 seen.add(value)
         return self
 
     def part(self, *names: str) -> dict[str, object]:
-        """What the named keys say (`usr.compression` for one inside), for a stage's key.
+        """The values of the named keys (such as `usr.compression`), for a stage's key.
 
         Nothing of this machine is in it: a source file counts by its content, an overlay
         or other directory by the path as written (who uses it adds what it holds).

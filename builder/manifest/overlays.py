@@ -61,7 +61,7 @@ def _commit(repository: pygit2.Repository, overlay: GitOverlay, where: Location)
     found = repository.get(overlay.commit)
     if not isinstance(found, pygit2.Commit):
         what = f"{public(overlay.git)} has no commit {overlay.commit}"
-        hint = "take the id of a commit that a branch or tag reaches (git ls-remote, git log)"
+        hint = "use the id of a commit on a branch or tag (git ls-remote, git log)"
         raise ColvertError(Code.OVERLAY_MISSING, what, where=where, hint=hint)
     return found
 
@@ -127,14 +127,18 @@ def _write(tree: pygit2.Tree, target: Path, inside: PurePosixPath, where: Locati
         name = entry.name or ""
         if not name or "/" in name or name.lower() in (".", "..", ".git"):
             raise ColvertError(
-                Code.OVERLAY_MISSING, f"the overlay has the unsafe name {inside / name}", where=where
+                Code.OVERLAY_MISSING, f"unsafe file name {inside / name} in the overlay", where=where
             )
         if isinstance(entry, pygit2.Tree):
             _write(entry, target / name, inside / name, where)
         elif isinstance(entry, pygit2.Blob):
             _write_blob(entry, target / name, inside / name, where)
         else:
-            raise ColvertError(Code.OVERLAY_MISSING, f"{inside / name} is a submodule", where=where)
+            raise ColvertError(
+                Code.OVERLAY_MISSING,
+                f"{inside / name} is a git submodule, which overlays cannot contain",
+                where=where,
+            )
     # the top one must still move to its final name, which needs write permission on it
     target.chmod(0o555 if inside.parts else 0o755)
 
@@ -145,7 +149,7 @@ def _write_blob(blob: pygit2.Blob, target: Path, inside: PurePosixPath, where: L
         depth = os.path.normpath(f"{inside.parent}/{link}")
         if link.startswith("/") or depth.split("/")[0] == "..":
             raise ColvertError(
-                Code.OVERLAY_MISSING, f"the link {inside} leads out of the overlay", where=where
+                Code.OVERLAY_MISSING, f"the symbolic link {inside} points outside the overlay", where=where
             )
         target.symlink_to(link)
         return

@@ -31,7 +31,7 @@ class Problems:
         self.broken = False
 
     def file(self, name: str) -> None:
-        """Note that a file is read now: its mistakes are told in this order."""
+        """Record that a file is read now; errors are reported in this order of files."""
         self._files.append(name)
 
     def add(self, code: Code, what: str, where: Location | None, *, hint: str = "") -> None:
@@ -76,16 +76,16 @@ class Problems:
 # parts of pydantic's places that are no part of a manifest
 STEPS = ("[key]", "path-overlay", "git-overlay")
 WANTS = {
-    "string_type": "needs text",
-    "int_type": "needs a whole number",
-    "int_parsing": "needs a whole number",
-    "int_from_float": "needs a whole number",
-    "int_parsing_size": "needs a smaller number",
-    "tuple_type": "needs a list",
-    "list_type": "needs a list",
-    "dict_type": "needs a mapping (`key: value` lines)",
-    "model_type": "needs a mapping (`key: value` lines)",
-    "model_attributes_type": "needs a mapping (`key: value` lines)",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping (`key: value` lines)",
+    "model_type": "must be a mapping (`key: value` lines)",
+    "model_attributes_type": "must be a mapping (`key: value` lines)",
 }
 
 
@@ -102,7 +102,7 @@ def explain(
     problems: Problems,
     more_keys: Iterable[str] = (),
 ) -> None:
-    """Add pydantic's findings; `where` gives the place of a value, or of its key if asked."""
+    """Add pydantic's findings; `where` returns the place of a value, or of its key."""
     for detail in details[:MAX_FOUND]:
         loc, kind = detail["loc"], detail["type"]
         # members of a merged list have no number that the reader of one file could count
@@ -113,7 +113,7 @@ def explain(
             word = str(loc[-1])
             known = [*_fields_at(model, loc[:-1]), *(more_keys if len(loc) == 1 else ())]
             what = f"unknown key {quote(word)}{nearest(word, known)}"
-            hint = "" if "did you mean" in what else "known are " + ", ".join(sorted(known))
+            hint = "" if "did you mean" in what else "use one of " + ", ".join(sorted(known))
             problems.add(Code.MANIFEST_INVALID, what, where(loc, True), hint=hint)
         elif kind == "missing":
             problems.add(Code.MANIFEST_INVALID, f"the key {quote(name)} is missing", where(loc[:-1], False))
@@ -138,7 +138,7 @@ def _not_one_of(detail: ErrorDetails, name: str, where: Location, problems: Prob
     expected = str(detail.get("ctx", {}).get("expected", ""))
     known = [word for word in expected.split("'") if word.strip() and word.strip() not in (",", "or")]
     given = detail["input"] if isinstance(detail["input"], str) else ""
-    what = f"{name}: {quote(given)} is not known here"
+    what = f"{name}: unknown value {quote(given)}"
     hint = f"use {' or '.join(known)}"
     problems.add(Code.MANIFEST_INVALID, what + nearest(given, known), where, hint=hint)
 

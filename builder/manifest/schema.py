@@ -29,7 +29,7 @@ def schema(models: Models) -> dict[str, Any]:
     # any file may be a variant of another one
     made.pop("required", None)
     include = {
-        "description": "Manifests to start from, relative to this one. Later ones win, this one over all.",
+        "description": "Manifests to include, relative to this file. Later files win, this file over all.",
         "type": "array",
         "items": {"type": "string"},
     }
@@ -75,8 +75,8 @@ def _tidy(node: object) -> None:
 
 def reference(models: Models) -> str:
     """The table of all keys for `docs/manifest.md`."""
-    lines = ["", "| key | default | what it says |", "| --- | --- | --- |"]
-    lines.append("| `include` | `[]` | Manifests to start from, relative to this one. |")
+    lines = ["", "| key | default | meaning |", "| --- | --- | --- |"]
+    lines.append("| `include` | `[]` | Manifests to include, relative to this file. |")
     lines += _rows(Manifest, "", models)
     return "\n".join(lines) + "\n"
 

@@ -25,10 +25,10 @@ class _Expressions(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        raise SecurityError(f"the operator {operator} is not allowed in a manifest")
+        raise SecurityError(f"operator {operator} is not allowed in a manifest")
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        raise SecurityError("nothing can be called in a manifest")
+        raise SecurityError("function calls are not allowed in a manifest")
 
 
 def _environment() -> _Expressions:
@@ -47,20 +47,20 @@ def is_template(text: str) -> bool:
 
 
 def render(text: str, variables: Mapping[str, str | int]) -> str:
-    """The text with its expressions filled in; ValueError says what is wrong."""
+    """The text with its expressions filled in; ValueError has the reason."""
     if "{%" in text:
-        raise ValueError("only expressions `{{ ... }}` are possible, no statements `{% ... %}`")
+        raise ValueError("statements `{% ... %}` are not allowed, only expressions `{{ ... }}`")
     if len(text) > MAX_TEMPLATE:
-        raise ValueError(f"a value with `{{{{` has at most {MAX_TEMPLATE >> 10} KiB")
+        raise ValueError(f"a value with `{{{{` is limited to {MAX_TEMPLATE >> 10} KiB")
     try:
         return _ENVIRONMENT.from_string(text).render(dict(variables))
     except UndefinedError as error:
         word = next((part for part in (error.message or "").split("'")[1::2]), "")
         known = ", ".join(sorted(variables))
-        what = f"unknown variable {quote(word)}{nearest(word, variables)} (there are {known})"
+        what = f"unknown variable {quote(word)}{nearest(word, variables)} (use one of {known})"
         raise ValueError(what) from error
     except TemplateSyntaxError as error:
-        what = f"template: {error.message}; to write `{{{{` itself, write `{{{{ '{{{{' }}}}`"
+        what = f"template: {error.message}; for a literal `{{{{`, write `{{{{ '{{{{' }}}}`"
         raise ValueError(what) from error
     except Exception as error:  # whatever a foreign expression raises is a mistake of its text
         raise ValueError(f"template: {str(error) or type(error).__name__}"[:200]) from error

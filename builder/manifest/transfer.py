@@ -38,7 +38,7 @@ TIMED_OUT = re.compile("timed out|temporarily unavailable", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Transfer:
-    """What to fetch into which repository; depth 0: with all that came before."""
+    """Refs to fetch into a repository; depth 0: with the whole history."""
 
     repository: str
     address: str
@@ -49,7 +49,7 @@ class Transfer:
 
 
 class TransferError(Exception):
-    """A transfer that failed; `stalled`: the server does not answer, so that asking again is no use."""
+    """A transfer that failed; `stalled`: the server does not answer, so a retry is useless."""
 
     def __init__(self, what: str, *, stalled: bool = False) -> None:
         super().__init__(what)
@@ -97,10 +97,10 @@ def _watch(process: subprocess.Popen[bytes], wanted: Transfer) -> None:
         limit = wanted.silent * (LOCAL_FACTOR if local else 1)
         left = last + limit - time.monotonic()
         if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            raise TransferError(f"nothing came for {limit:.0f} seconds", stalled=True)
+            raise TransferError(f"no data for {limit:.0f} seconds", stalled=True)
         block = os.read(process.stdout.fileno(), 1 << 16)
         if not block:
-            raise TransferError(f"the transfer ended with status {process.wait()}")
+            raise TransferError(f"the transfer failed with status {process.wait()}")
         *lines, pending = (pending + block).split(b"\n")
         for line in lines:
             told = json.loads(line)

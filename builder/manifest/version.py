@@ -42,9 +42,11 @@ class Revision:
 def check(version: str) -> str:
     """The version, if labels, file names and sysupdate can carry it; ValueError says why not."""
     if not _VERSION.fullmatch(version):
-        raise ValueError("a version is digits and letters with single dots between, and starts with a digit")
+        raise ValueError(
+            "a version must start with a digit, and contain only digits, letters and single dots"
+        )
     if len(version) > MAX_VERSION:
-        raise ValueError(f"a version has at most {MAX_VERSION} characters (what the GPT label has left)")
+        raise ValueError(f"a version has at most {MAX_VERSION} characters (the space left in a GPT label)")
     return version
 
 
@@ -67,7 +69,7 @@ def revision(directory: Path) -> Revision | None:
             Code.MANIFEST_INVALID,
             f"the version cannot be read from git: {error}",
             where=Location(str(directory)),
-            hint="write a fixed `version:` and `epoch:` into the manifest",
+            hint="set a fixed `version:` and `epoch:` in the manifest",
         ) from error
     time = datetime.fromtimestamp(commit.commit_time, UTC)
     named = _tag(repository, commit) or f"{time:%y%m%d.%H%M%S}"

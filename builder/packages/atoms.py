@@ -38,7 +38,7 @@ Number = tuple[int, str]
 
 
 class Operator(StrEnum):
-    """What stands before an atom's version; PREFIX is `=` with an asterisk behind."""
+    """The operator before an atom's version; PREFIX is `=` with a trailing asterisk."""
 
     LESS = "<"
     AT_MOST = "<="
@@ -195,7 +195,7 @@ class Atom:
 
 
 class Package(Protocol):
-    """What an atom looks at; a node of a plan is one."""
+    """The attributes that an atom matches; a node of a plan has them."""
 
     @property
     def cpv(self) -> str: ...

@@ -91,7 +91,7 @@ class Builder:
         return with_paths(jobs, lambda job: FIXED + sum(item.size for item in sources[job.name]))
 
     def stage(self, node: Node, sources: Iterable[Distfile], built: Entries) -> Package:
-        """The stage of one package, given the entries of all in its sysroot."""
+        """The stage of one package, from the entries of its sysroot."""
         return Package(
             cpv=node.cpv,
             slot=node.slot,

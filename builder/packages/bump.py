@@ -73,8 +73,8 @@ def find_bumps(home: Home, sdk: Sdk, nodes: Iterable[Node], gone: Iterable[str])
         if found is None:
             raise ColvertError(
                 Code.FETCH_FAILED,
-                f"{name} of {node.cpv} is gone, and Debian has no newer release of it",
-                hint="give the ebuild another version (colvert digest), or name a --distfile-mirror",
+                f"{name} of {node.cpv} is no longer on its mirrors, and Debian has no newer release",
+                hint="update the ebuild's version (then run colvert digest), or use --distfile-mirror",
             )
         bumps.append(Bump(node, name, *found))
     return bumps
@@ -201,7 +201,7 @@ def _pin(overlay: Path, bump: Bump, fetcher: Fetcher) -> None:
         path = fetcher.trust(name, (bump.source.uri,), scratch)
         if path.stat().st_size != bump.source.size or digest_file(path) != bump.source.sha256:
             raise ColvertError(
-                Code.WRONG_DIGEST, f"{bump.source.uri} is not the file that Debian's index vouches for"
+                Code.WRONG_DIGEST, f"{bump.source.uri} does not match the digest in Debian's signed index"
             )
         manifest = (overlay / bump.ebuild).parent / "Manifest"
         fresh = {name: manifest_line(name, path)}

@@ -62,9 +62,9 @@ def read_manifest(path: Path) -> dict[str, tuple[int, dict[str, str], int]]:
         if len(words) < 5 or len(words) % 2 == 0 or not words[2].isdigit():
             raise ColvertError(
                 Code.WRONG_DIGEST,
-                "not a DIST line",
+                "invalid DIST line",
                 where=Location(str(path), number),
-                hint="colvert digest writes it",
+                hint="write it with colvert digest",
             )
         found[words[1]] = (int(words[2]), dict(zip(words[3::2], words[4::2], strict=True)), number)
     return found
@@ -77,12 +77,12 @@ def manifest_line(name: str, path: Path) -> str:
 
 
 def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distfile]:
-    """What a package needs, with its digests; an error where the Manifest lacks one."""
+    """The sources of a package with their digests; an error if the Manifest has none."""
     pinned = read_manifest(manifest)
     out = []
     for name, uris in wanted.items():
         if not _NAME.fullmatch(name):
-            what = f"{name!r} cannot name a source: it becomes a file among the others"
+            what = f"invalid distfile name {name!r}"
             raise ColvertError(Code.OVERLAY_INVALID, what, where=Location(str(manifest)))
         if name not in pinned:
             raise ColvertError(
@@ -96,7 +96,7 @@ def distfiles(manifest: Path, wanted: Mapping[str, Iterable[str]]) -> list[Distf
         if missing:
             raise ColvertError(
                 Code.WRONG_DIGEST,
-                f"{name} lacks {' and '.join(missing)}",
+                f"{name} has no {' and no '.join(missing)}",
                 where=Location(str(manifest), line),
             )
         out.append(
@@ -148,7 +148,7 @@ class Fetcher:
         self._http = Client(urllib3.Retry(total=2, connect=1, backoff_factor=0.5))
 
     def fetch_all(self, wanted: Iterable[Distfile]) -> None:
-        """Fetch everything that is missing, several at once; all failures are told together."""
+        """Fetch all missing files in parallel; all failures are reported together."""
         todo = {item.name: item for item in wanted if not self.have(item)}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             failed = [error for error in pool.map(self._try, todo.values()) if error is not None]
@@ -198,23 +198,23 @@ class Fetcher:
                     return self.path(wanted)
                 wrong = True
                 answers.append(
-                    f"{public(uri)}: not the pinned file ({part.stat().st_size} of {wanted.size} bytes)"
+                    f"{public(uri)}: size or digest mismatch ({part.stat().st_size} of {wanted.size} bytes)"
                 )
                 part.unlink()
         if wrong:
             raise ColvertError(
                 Code.WRONG_DIGEST,
-                f"{wanted.name} has another digest than the Manifest pins; it was not unpacked",
+                f"{wanted.name} does not match its digest in the Manifest; it was not unpacked",
                 where=wanted.where,
                 detail=answers,
-                hint="if upstream changed it on purpose: colvert digest",
+                hint="run colvert digest if upstream changed the file on purpose",
             )
         raise ColvertError(
             Code.FETCH_FAILED,
-            f"no place has {wanted.name}",
+            f"{wanted.name} not found on any mirror",
             where=wanted.where,
             detail=answers,
-            hint="name another mirror with --distfile-mirror, or a newer version in the ebuild",
+            hint="add a mirror with --distfile-mirror, or use a newer version in the ebuild",
         )
 
     def trust(self, name: str, uris: tuple[str, ...], directory: Path) -> Path:
@@ -228,7 +228,7 @@ class Fetcher:
             if part.exists() and part.stat().st_size and answer in ("", "truncated"):
                 return part
             answers.append(f"{public(uri)}: {answer}")
-        raise ColvertError(Code.FETCH_FAILED, f"no place has {name}", detail=answers)
+        raise ColvertError(Code.FETCH_FAILED, f"{name} not found on any mirror", detail=answers)
 
     def places(self, wanted: Distfile) -> Iterator[str]:
         """Where to look, in order."""
@@ -260,11 +260,11 @@ class Fetcher:
         try:
             scheme, host = urlsplit(uri)[:2]
         except ValueError:
-            return "not an http address"
+            return "not an HTTP URL"
         if scheme not in SCHEMES:
-            return "not an http address"
+            return "not an HTTP URL"
         if host in self._dead:
-            return "host did not answer before"
+            return "skipped: the host did not answer before"
         try:
             return self._download(uri, part, wanted)
         except urllib3.exceptions.MaxRetryError as error:
@@ -275,7 +275,7 @@ class Fetcher:
             return f"host does not answer ({type(error.reason).__name__})"
         except urllib3.exceptions.HTTPError as error:
             # an OSError is one of this machine, such as a full disk, and no answer of a server
-            return f"broken off ({type(error).__name__})"
+            return f"connection lost ({type(error).__name__})"
 
     def _download(self, uri: str, part: Path, wanted: Distfile) -> str:
         done = part.stat().st_size if part.exists() else 0

@@ -24,7 +24,7 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Settings:
-    """What of the manifest reaches Portage; later overlays win."""
+    """Portage settings from the manifest; later overlays win."""
 
     overlays: tuple[Overlay, ...]
     profile: str

@@ -99,7 +99,7 @@ class Plan(BaseModel):
         return sorted(seen)
 
     def sysroot(self, cpv: str) -> list[str]:
-        """What stands in a package's sysroot: its declared build dependencies and what those
+        """The packages of a sysroot: the declared build dependencies and what those
         need at run time; never itself."""
         return [other for other in self.runtime(self.nodes[cpv].needs("build")) if other != cpv]
 
@@ -110,9 +110,7 @@ class Plan(BaseModel):
             sorter.prepare()
         except CycleError as error:
             circle = " -> ".join(error.args[1])
-            raise ColvertError(
-                Code.UNRESOLVABLE, f"packages need each other to be built: {circle}"
-            ) from error
+            raise ColvertError(Code.UNRESOLVABLE, f"circular build dependencies: {circle}") from error
         return sorter
 
     @property
@@ -137,7 +135,7 @@ class Plan(BaseModel):
         raise ColvertError(
             Code.UNKNOWN_PACKAGE,
             what,
-            hint=f"did you mean {' or '.join(near)}?" if near else "colvert plan lists them",
+            hint=f"did you mean {' or '.join(near)}?" if near else "list the packages with colvert plan",
         )
 
 

@@ -115,7 +115,9 @@ class Recipes:
             if path in self.indexes[name]:
                 return name, path
         raise ColvertError(
-            Code.UNRESOLVABLE, f"{node.cpv} inherits {path}, which is gone", where=Location(str(overlay.path))
+            Code.UNRESOLVABLE,
+            f"{node.cpv} inherits {path}, which does not exist",
+            where=Location(str(overlay.path)),
         )
 
     def overlay(self, node: Node) -> Overlay:

@@ -30,7 +30,7 @@ _RESERVED = ("DEFAULT",)
 
 @dataclass(frozen=True)
 class Layout:
-    """What of a repository's metadata/layout.conf counts here."""
+    """Supported settings of a repository's metadata/layout.conf."""
 
     masters: tuple[str, ...] = ()
 
@@ -40,16 +40,18 @@ def read_repository_name(path: Path) -> str:
     file = path / NAME_FILE
     text = _read(file)
     if text is None:
-        hint = f"a repository has its name in {NAME_FILE}; one inside a git repository needs `path:`"
+        hint = (
+            f"write the repository's name to {NAME_FILE}; for an overlay inside a git repository, set `path:`"
+        )
         raise ColvertError(
             Code.OVERLAY_MISSING,
-            f"not an ebuild repository: no {NAME_FILE}",
+            f"not an ebuild repository: {NAME_FILE} is missing",
             where=Location(str(path)),
             hint=hint,
         )
     name = text.strip()
     if problem := name_problem(name):
-        hint = "letters, digits, '_' and '-', as in `my-overlay`"
+        hint = "use letters, digits, '_' and '-', as in `my-overlay`"
         raise ColvertError(Code.OVERLAY_INVALID, problem, where=Location(str(file), 1), hint=hint)
     return name
 
@@ -57,12 +59,12 @@ def read_repository_name(path: Path) -> str:
 def name_problem(name: str) -> str:
     """Why a text cannot name a repository (PMS 3.1.5), or an empty string."""
     if not name:
-        return "the name of the repository is empty"
+        return "the repository name is empty"
     if not _NAME.fullmatch(name):
-        return f"{quote(name)} cannot name a repository"
+        return f"invalid repository name {quote(name)}"
     if _VERSION_AT_END.search(name):
-        return f"{quote(name)} cannot name a repository: it ends like a version"
-    return f"{quote(name)} means all repositories in repos.conf" if name in _RESERVED else ""
+        return f"invalid repository name {quote(name)}: it ends like a version"
+    return f"invalid repository name {quote(name)}: reserved in repos.conf" if name in _RESERVED else ""
 
 
 def read_layout(path: Path) -> Layout:
@@ -100,13 +102,13 @@ def _read(file: Path) -> str | None:
 
 
 def check_distinct(named: Sequence[tuple[str, Location]]) -> None:
-    """No two repositories have one name; each is given with the place that names it in the manifest."""
+    """Refuse duplicate repository names; each repository comes with its place in the manifest."""
     seen: dict[str, Location] = {}
     problems = []
     for name, where in named:
         if name in seen:
-            what = f"two overlays are called {name} (the other one: {seen[name]})"
-            hint = "take one of them out, or give yours another name in profiles/repo_name"
+            what = f"duplicate overlay name {name} (also in {seen[name]})"
+            hint = "remove one of them, or rename yours in profiles/repo_name"
             problems.append(ColvertError(Code.OVERLAY_INVALID, what, where=where, hint=hint))
         seen.setdefault(name, where)
     raise_all(problems)
@@ -119,9 +121,9 @@ def check_masters(name: str, masters: Iterable[str], before: Iterable[str], wher
     if absent:
         raise ColvertError(
             Code.OVERLAY_MISSING,
-            f"overlay {name} lacks masters before it: {', '.join(absent)}{nearest(absent[0], known)}",
+            f"overlay {name} requires its masters before it: {', '.join(absent)}{nearest(absent[0], known)}",
             where=where,
-            hint=f"name them above it, or change `masters` in its {LAYOUT_FILE}",
+            hint=f"list them above it in `overlays`, or change `masters` in its {LAYOUT_FILE}",
         )
 
 
@@ -139,7 +141,7 @@ def check_profile(path: Path, profile: str, where: Location) -> None:
         Code.MANIFEST_INVALID,
         f"the first overlay has no profile {quote(profile)}{nearest(profile, sorted(set(known)))}",
         where=where,
-        hint=f"a profile is a directory below {folder}",
+        hint=f"choose a profile below {folder}",
     )
 
 

@@ -33,7 +33,7 @@ DISTRIBUTIONS = {"yaml": "PyYAML", "jinja2": "Jinja2", "elftools": "pyelftools",
 
 
 class Facts(BaseModel):
-    """What one module's text says: the digest of what it does, its imports, and its data files."""
+    """Facts of one module: the digest of its code, its imports, and its data files."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class Facts(BaseModel):
 
 @dataclass
 class CodeDigests:
-    """Digests of import closures; what a text says is remembered in the file `cache` under its SHA-256."""
+    """Digests of import closures; facts are cached in the file `cache` under the SHA-256 of the text."""
 
     project: Path = PROJECT
     cache: Path | None = None
@@ -149,7 +149,7 @@ def _read_cache(path: Path) -> dict[str, Facts]:
 
 
 def read_facts(text: bytes) -> Facts:
-    """What a module's text says."""
+    """The facts of a module's text."""
     tree = ast.parse(text)
     names = sorted({name for node in ast.walk(tree) for name in _imported(node)})
     return Facts(digest=_digest(tree), imports=tuple(names), data=tuple(_data(tree)))

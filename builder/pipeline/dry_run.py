@@ -54,7 +54,7 @@ class Change:
 
 
 def dry_run(executor: Executor, jobs: Iterable[Job]) -> list[Row]:
-    """What a build would do with each job, in the order in which it would."""
+    """The state of each job before a build, in build order."""
     named = {job.name: job for job in jobs}
     before = _last_records(executor, named.values())
     made: dict[str, Entry] = {}
@@ -112,7 +112,7 @@ def _last_records(executor: Executor, jobs: Iterable[Job]) -> dict[str, Record]:
 
 
 def subject(label: str) -> str:
-    """What a label is about, without its version: sys-libs/zlib-1.3.1 -> sys-libs/zlib."""
+    """The subject of a label, without its version: sys-libs/zlib-1.3.1 -> sys-libs/zlib."""
     name, space, _ = label.partition(" ")
     return name if space else VERSION.sub("", name)
 

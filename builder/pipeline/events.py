@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """Kinds of events."""
 
     PLANNED = "planned"
     STARTED = "started"
@@ -37,10 +37,10 @@ class Event(BaseModel):
     kind: Kind
     time: float = Field(default_factory=lambda: round(time.time(), 3))
     stage: str = Field(default="", description="name of the stage: sdk, plan, fetch, package, tree, ...")
-    label: str = Field(default="", description="what the stage works on, e.g. sys-libs/zlib-1.3.1")
-    phase: str = Field(default="", description="phase: the step now running; planned: empty")
-    seconds: float = Field(default=0.0, description="finished and failed: how long it took")
-    total: int = Field(default=0, description="planned: stages in all; transfer: size in bytes")
+    label: str = Field(default="", description="subject of the stage, e.g. sys-libs/zlib-1.3.1")
+    phase: str = Field(default="", description="phase: the running step; planned: empty")
+    seconds: float = Field(default=0.0, description="finished and failed: duration in seconds")
+    total: int = Field(default=0, description="planned: number of stages; transfer: size in bytes")
     done: int = Field(default=0, description="planned: stages in the store; transfer: bytes so far")
     text: str = Field(default="", description="message, warning, failed: the text; output: a path")
 

@@ -30,7 +30,7 @@ class Executor:
         return stages.key(stage, code=self.code.of(*stage.modules), sdk=self.sdk.id)
 
     def inputs(self, stage: Stage) -> dict[str, str]:
-        """What the key is made of, by name."""
+        """The inputs of the key, by name."""
         return stages.inputs(stage, code=self.code.of(*stage.modules), sdk=self.sdk.id)
 
     def cached(self, stage: Stage) -> Entry | None:

@@ -48,9 +48,9 @@ def ingest_tree(store: Store, kind: str, root: Path) -> Artifact:
 
 
 def ingest_files(store: Store, kind: str, files: Mapping[str, Path]) -> Artifact:
-    """Take files in under the names given; a link to a file counts as the file.
+    """Ingest files under these names; a link to a file counts as the file.
 
-    Raises OVERLAY_INVALID for what is no regular file.
+    Raises OVERLAY_INVALID for anything but regular files.
     """
     for path in files.values():
         try:
@@ -63,7 +63,7 @@ def ingest_files(store: Store, kind: str, files: Mapping[str, Path]) -> Artifact
 
 
 def ingest_texts(store: Store, kind: str, texts: Mapping[str, bytes]) -> Artifact:
-    """Take texts in as files under the names given."""
+    """Ingest texts as files under these names."""
     with store.workdir() as scratch:
         return _put(store, kind, scratch, {}, {}, texts)
 
@@ -82,9 +82,9 @@ def _link(root: Path, name: str, path: str) -> str:
     target = os.readlink(path)
     base = os.path.realpath(root)
     if not os.path.realpath(path).startswith(f"{base}/"):
-        raise _refused(root / name, f"a link to {target}, which is outside of {root}")
+        raise _refused(root / name, f"a link to {target}, outside {root}")
     if not os.path.exists(path):
-        raise _refused(root / name, f"a link to {target}, which is not there")
+        raise _refused(root / name, f"a dangling link to {target}")
     return target
 
 

@@ -38,7 +38,7 @@ class JsonLines:
 
 
 def sentence(event: Event) -> str | None:
-    """What a log shows of an event, or None where it is too small to mention."""
+    """The log line of an event, or None for an event that is not logged."""
     subject = f"{event.stage} {event.label}".strip()
     match event.kind:
         case Kind.STARTED:

@@ -20,7 +20,7 @@ KINDS = {
 
 
 def kind_of(mode: int) -> str:
-    """What a mode (stat's st_mode) says that is no regular file: `a FIFO`; an empty string for a file."""
+    """The kind of a mode (stat's st_mode) other than a regular file: `a FIFO`; an empty string for a file."""
     return KINDS.get(stat.S_IFMT(mode), "")
 
 
@@ -50,5 +50,5 @@ def read_regular(path: Path, limit: int, code: Code) -> bytes:
             what = f"cannot be read ({error.strerror or error})"
             raise ColvertError(code, what, where=where) from error
     if len(data) > limit:
-        raise ColvertError(code, f"larger than the {limit} bytes that it may have", where=where)
+        raise ColvertError(code, f"larger than the limit of {limit} bytes", where=where)
     return data

@@ -20,7 +20,7 @@ Entries = Mapping[str, Entry]
 
 @dataclass(frozen=True)
 class Weight:
-    """What a job takes while it runs: processors (parts of one count) and bytes of memory."""
+    """Resources of a running job: processors (fractions allowed) and bytes of memory."""
 
     cores: float = 0.5
     memory: int = 256 << 20
@@ -30,7 +30,7 @@ class Weight:
 class Job:
     """A stage that can be made once the jobs that it needs are done.
 
-    `about` says what it works on: the stage's name, and its label without a version. `prepare` is called
+    `about` is its subject: the stage's name, and its label without a version. `prepare` is called
     with the names of all jobs that are not done before the stage runs; not where the store has it. Of the
     jobs that are ready, those with the highest `priority` start first.
     """
@@ -46,7 +46,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What this machine has for jobs at one time."""
+    """Resources of this machine for jobs."""
 
     cores: float
     memory: int
@@ -85,7 +85,7 @@ def order(jobs: Iterable[Job]) -> TopologicalSorter[str]:
         sorter.prepare()
     except CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise ColvertError(Code.UNRESOLVABLE, f"these need each other: {circle}") from error
+        raise ColvertError(Code.UNRESOLVABLE, f"circular dependencies: {circle}") from error
     return sorter
 
 

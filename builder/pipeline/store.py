@@ -132,7 +132,7 @@ class Store:
     def path(self, what: Artifact | Part) -> Path:
         """Where an artifact or a part of one lies, compared with its digest once per process.
 
-        Raises STORE_CORRUPT where it is damaged; it is set aside then, and the stage can be run again.
+        Raises STORE_CORRUPT where it is damaged; it is then set aside, and the stage can run again.
         """
         artifact = what if isinstance(what, Artifact) else what.artifact
         self.check(artifact)
@@ -239,7 +239,7 @@ class Store:
         return ColvertError(
             Code.STORE_CORRUPT,
             f"the stored {artifact.kind} ({artifact.digest[:12]}) {what}",
-            hint="run the same command again: it is rebuilt",
+            hint="run the same command again to rebuild it",
         )
 
     # --- adding ---------------------------------------------------------------
@@ -320,7 +320,7 @@ class Store:
         return Entry(place, record)
 
     def copy_to(self, entry: Entry, root: Path) -> None:
-        """Put a copy of an entry into the store at `root`, which nobody uses yet."""
+        """Put a copy of an entry into the store at `root`, which is not in use yet."""
         _check_format(root)
         record = self._record(entry.record.key)
         for path in (entry.path, record):
@@ -337,7 +337,7 @@ class Store:
         self._record(entry.record.key).unlink(missing_ok=True)
 
     def prune(self, *, older_than: float = 0.0, larger_than: int | None = None) -> list[Record]:
-        """Remove entries that nobody uses: all whose last use is before `older_than` (epoch
+        """Remove unused entries: all whose last use is before `older_than` (epoch
         seconds), then the longest unused until at most `larger_than` bytes remain."""
         with held(self.root / "locks" / "prune"):
             leased = self._leased()
@@ -496,7 +496,7 @@ def unreadable(path: Path, error: OSError) -> ColvertError:
         Code.STORE_UNREADABLE,
         f"the store cannot be read: {error.strerror}",
         where=Location(str(path)),
-        hint="mend its permissions or the disk; nothing was removed",
+        hint="check its permissions and the disk; no entry was removed",
     )
 
 
@@ -515,9 +515,9 @@ def _check_format(root: Path) -> None:
     if found != FORMAT:
         raise ColvertError(
             Code.STORE_UNREADABLE,
-            f"the store has format {found!r}, and this Colvert reads {FORMAT!r}",
+            f"unsupported store format {found!r}: this Colvert reads {FORMAT!r}",
             where=Location(str(root)),
-            hint="name another place with --home, or use the Colvert that wrote it",
+            hint="choose another directory with --home, or use the Colvert that wrote the store",
         )
 
 

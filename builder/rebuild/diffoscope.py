@@ -31,7 +31,7 @@ def ensure_root(home: Home) -> Path:
 
 
 def explain(home: Home, old: Path, new: Path) -> str:
-    """What diffoscope says of two files; nothing of files that are too large for it."""
+    """The output of diffoscope for two files; empty if they are too large for it."""
     if max(old.stat().st_size, new.stat().st_size) > LIMIT:
         return ""
     root = ensure_root(home)

@@ -23,7 +23,7 @@ from builder.sandbox.sdk import recipe_digest
 
 
 def make_lock(session: Session) -> Lock:
-    """What the session's build takes from elsewhere."""
+    """The external inputs of the session's build."""
     return Lock(
         overlays=lock_overlays(session.loaded.manifest.overlays, session.settings.overlays),
         python=lock_python(),
@@ -36,7 +36,7 @@ def export_sources(session: Session, target: Path, *, wheels: bool = True) -> Pa
     """Write the export to `target`, a new directory, or a file where its name ends in .tar."""
     target = target.absolute()
     if target.exists():
-        raise ColvertError(Code.USAGE, f"{target} is there already", hint="name a new place, or remove it")
+        raise ColvertError(Code.USAGE, f"{target} already exists", hint="choose another path, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     packed = part.with_name(f"{part.name}.tar")
@@ -110,8 +110,8 @@ def _download(target: Path) -> None:
     try:
         download(REQUIREMENTS, target)
     except ColvertError as error:
-        hint = "--without-wheels leaves the Python packages out: whoever builds from it must have them"
-        raise error.but(what=f"the Python packages cannot be had: {error.what}", hint=hint) from error
+        hint = "use --without-wheels to export without the Python packages"
+        raise error.but(what=f"the Python packages cannot be downloaded: {error.what}", hint=hint) from error
     for path in target.iterdir():
         os.chmod(path, 0o644)
 

@@ -64,7 +64,7 @@ def _output(name: tuple[str, str], old: Entry | None, new: Entry | None) -> Outp
     if output.same:
         return output
     if old is None or new is None:
-        what = f"only the {'first' if old else 'second'} build made it"
+        what = f"only in the {'first' if old else 'second'} build"
         return output.model_copy(update={"differences": (what,)})
     return output.model_copy(
         update={
@@ -79,7 +79,7 @@ def _unequal(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 
 def compare_trees(old: Path, new: Path) -> list[str]:
-    """What differs between two directories, a line for each path, the first twenty of them."""
+    """The differences of two directories, one line per path, at most twenty."""
     lines = [f"{name}: {what}" for name, what in _unlike(old, new)]
     return lines if len(lines) <= TELL else [*lines[:TELL], f"and {len(lines) - TELL} more"]
 
@@ -103,10 +103,10 @@ def _unlike(old: Path, new: Path) -> Iterator[tuple[str, str]]:
 def _unlike_paths(old: Path, new: Path) -> str:
     a, b = old.lstat(), new.lstat()
     if stat.S_IFMT(a.st_mode) != stat.S_IFMT(b.st_mode):
-        return "of another type"
+        return "different file types"
     if old.is_symlink():
         links = os.readlink(old), os.readlink(new)
-        return "" if links[0] == links[1] else f"links to {links[0]} and {links[1]}"
+        return "" if links[0] == links[1] else f"link targets {links[0]} and {links[1]}"
     what = "" if a.st_mode == b.st_mode else f"mode {a.st_mode & 0o7777:04o} and {b.st_mode & 0o7777:04o}"
     if not stat.S_ISREG(a.st_mode):
         return what

@@ -54,7 +54,7 @@ class Circumstance(BaseModel):
 
 
 class Report(BaseModel):
-    """What two builds have in common, and what not."""
+    """Comparison of two builds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,7 +74,7 @@ class Report(BaseModel):
 
 @dataclass(frozen=True)
 class Wish:
-    """What to build twice: packages by name (None: all), targets, and the first stage to make again."""
+    """Scope of a second build: packages by name (None: all), targets, and the first stage to build again."""
 
     packages: tuple[str, ...] | None = None
     targets: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ def _explained(session: Session, output: Output, first: Sequence[Entry], second:
     try:
         text = next(filter(None, texts), "")
     except ColvertError as error:
-        session.events.warning(f"diffoscope does not help here: {error.what}")
+        session.events.warning(f"diffoscope failed: {error.what}")
         return output
     return output.model_copy(update={"explained": text})
 
@@ -231,7 +231,7 @@ class _Second:
         return STAGES.index(stage) < STAGES.index(self.wish.first_stage)
 
     def environment(self) -> dict[str, str]:
-        """What the second process inherits in place of the first's."""
+        """Environment of the second process."""
         here = os.environ
         return {
             "PATH": here.get("PATH", os.defpath),
@@ -294,13 +294,13 @@ class _Second:
         if answer.failed:
             raise ColvertError(
                 Code.COMMAND_FAILED,
-                "the second build failed where the first did not",
+                "the second build failed, and the first did not",
                 detail=answer.failed.splitlines()[-40:],
             )
         return answer
 
     def circumstances(self, began: float) -> Iterator[Circumstance]:
-        """What differed, as it really was, and how far each reaches."""
+        """The varied conditions, as measured, and the programs that they apply to."""
 
         def row(name: str, first: object, second: object, reaches: str) -> Circumstance:
             return Circumstance(name=name, first=str(first), second=str(second), reaches=reaches)
@@ -340,7 +340,7 @@ def listing(place: Path) -> list[str]:
 
 
 def hand_to(place: Path, owner: int) -> None:
-    """Give everything in a directory to the user who builds there."""
+    """Change the owner of everything in a directory to the user who builds there."""
     for _, item in walk(place):
         os.chown(item.path, owner, owner, follow_symlinks=False)
 

@@ -25,7 +25,7 @@ from builder.sandbox import run as sandbox
 
 
 class Task(BaseModel):
-    """What to build, and how this process differs from the one that started it."""
+    """The second build, and how its process differs from the first."""
 
     model_config = ConfigDict(frozen=True)
 

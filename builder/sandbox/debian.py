@@ -53,7 +53,7 @@ def make_root(root: Path, packages: Sequence[str], *, log: Path) -> Path:
 
 
 def keep_root(place: Path, name: str, make: Callable[[Path], Path]) -> Path:
-    """The root `name` of `place`; where it is not there yet, what `make` gives back of its work directory."""
+    """The root `name` of `place`; if it does not exist yet, the directory that `make` returns."""
     final = place / name
     with held(place / "lock"):
         if not final.exists():

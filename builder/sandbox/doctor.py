@@ -59,7 +59,7 @@ def _namespaces() -> Finding:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return Finding(
-            "user namespaces", False, "cannot be tried without bwrap", "apt-get install bubblewrap"
+            "user namespaces", False, "not checked: bwrap is missing", "apt-get install bubblewrap"
         )
     argv = [
         bwrap,
@@ -97,7 +97,9 @@ def require_namespaces() -> None:
     finding = _namespaces()
     if not finding.ok:
         raise ColvertError(
-            Code.NO_USERNS, f"no sandbox can be made: {finding.text}", hint=finding.remedy or "colvert doctor"
+            Code.NO_USERNS,
+            f"the sandbox does not start: {finding.text}",
+            hint=finding.remedy or "colvert doctor",
         )
 
 
@@ -116,7 +118,7 @@ def _namespace_remedy() -> str:
         path = Path("/proc/sys") / name
         if path.exists() and path.read_text().strip() == bad:
             return remedy
-    return "in a container: run it with user namespaces and mount(2) allowed (seccomp, /proc unmasked)"
+    return "in a container, allow user namespaces and mount(2) (seccomp, /proc unmasked)"
 
 
 def _subids() -> Finding:
@@ -129,7 +131,7 @@ def _subids() -> Finding:
         rows = path.read_text().splitlines() if path.exists() else []
         if not any(row.split(":")[0] in (name, str(os.getuid())) for row in rows):
             remedy = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
-            return Finding("subordinate ids", False, f"{path} has none for {name}", remedy)
+            return Finding("subordinate ids", False, f"{path} has no range for {name}", remedy)
     return Finding("subordinate ids", True, f"{name} has a range")
 
 
@@ -137,13 +139,17 @@ def _space(home: Path | None) -> Finding:
     try:
         root = open_home(home).root
     except (ColvertError, OSError) as error:
-        return Finding("home", False, str(error), "name another place with --home or COLVERT_HOME")
+        return Finding("home", False, str(error), "choose another directory with --home or COLVERT_HOME")
     free = shutil.disk_usage(root).free
-    remedy = "" if free >= SPACE else "colvert store prune --size 5G, or another place with COLVERT_HOME"
+    remedy = (
+        ""
+        if free >= SPACE
+        else "run colvert store prune --size 5G, or choose another directory with COLVERT_HOME"
+    )
     return Finding(
         "disk space",
         free >= SPACE,
-        f"{free >> 30} GiB free at {root}; a full build needs {SPACE >> 30}",
+        f"{free >> 30} GiB free in {root}; a full build requires {SPACE >> 30} GiB",
         remedy,
     )
 
@@ -155,7 +161,7 @@ def _mirror(home: Path | None) -> Finding:
     except (ColvertError, OSError):
         sdk = None
     if sdk is None:
-        return Finding("Debian mirror", True, "not asked: the SDK, which names it, is yet to be made")
+        return Finding("Debian mirror", True, "not checked: the SDK is not installed yet")
     remedy = "check the network, apt's configuration and the proxy (http_proxy, no_proxy)"
     try:
         answer = Client(urllib3.Retry(1)).request("HEAD", f"{sdk.mirror}/dists/{SUITE}/InRelease", timeout=10)

@@ -97,7 +97,7 @@ def _usable(root: Path) -> Iterator[None]:
         raise ColvertError(
             Code.USAGE,
             f"Colvert's home {root} cannot be used ({reason})",
-            hint="name a place that is yours with --home or COLVERT_HOME",
+            hint="choose a writable directory with --home or COLVERT_HOME",
         ) from error
 
 
@@ -122,7 +122,7 @@ def _user_home() -> Path:
         raise ColvertError(
             Code.USAGE,
             f"the user {os.getuid()} has no home directory",
-            hint="name a place for Colvert's files with --home or COLVERT_HOME",
+            hint="choose a directory with --home or COLVERT_HOME",
         )
     return found
 
@@ -134,6 +134,6 @@ def _reachable(root: Path) -> None:
         if not directory.stat().st_mode & 0o001:
             raise ColvertError(
                 Code.USAGE,
-                f"sandboxed programs cannot pass through {directory}",
-                hint=f"chmod o+x {directory}, or name another place with COLVERT_HOME",
+                f"sandboxed programs cannot enter {directory}",
+                hint=f"run chmod o+x {directory}, or choose another directory with COLVERT_HOME",
             )

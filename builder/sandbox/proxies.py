@@ -68,8 +68,8 @@ def _checked(variable: str, value: str) -> str:
     if not usable or not address.isprintable() or " " in address:
         raise ColvertError(
             Code.USAGE,
-            f"{variable}={public(value)!r} is no HTTP proxy",
-            hint=f"{variable}=http://HOST:PORT, or name the hosts that need none in no_proxy",
+            f"{variable}={public(value)!r} is not an HTTP proxy",
+            hint=f"set {variable}=http://HOST:PORT, or list the hosts to reach directly in no_proxy",
         )
     return address
 

@@ -54,8 +54,8 @@ class Sdk:
                 return words[1].rstrip("/")
         raise ColvertError(
             Code.SDK_FAILED,
-            "the SDK's apt configuration names no mirror",
-            hint="remove its directory and run this again",
+            "the SDK's apt configuration has no mirror",
+            hint="remove its directory and run the command again",
         )
 
 

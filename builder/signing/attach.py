@@ -101,7 +101,7 @@ class Attaching:
                 try:
                     self._check_one(request, signature)
                 except ColvertError as error:
-                    hint = "build again and attach again: what other keys signed is kept"
+                    hint = "build and attach again; signatures by other keys are kept"
                     raise error.but(hint=hint) from error
 
     def _check(self, files: Sequence[Path], requests: dict[str, Request]) -> dict[str, list[Signature]]:
@@ -110,7 +110,7 @@ class Attaching:
         for path, given in zip(files, read_signatures(files), strict=True):
             request, where = requests.get(given.request), Location(str(path))
             if request is None:
-                what = "these are signatures of another request"
+                what = "the signatures belong to another request"
                 raise ColvertError(Code.SIGNATURE_INVALID, what, where=where)
             for signature in given.signatures:
                 self._check_one(request, signature, where)
@@ -120,7 +120,9 @@ class Attaching:
     def _check_one(self, request: Request, signature: Signature, where: Location | None = None) -> None:
         item = request.item(signature.name)
         if item is None:
-            raise ColvertError(Code.SIGNATURE_INVALID, f"the request has no {signature.name}", where=where)
+            raise ColvertError(
+                Code.SIGNATURE_INVALID, f"the request has no item {signature.name}", where=where
+            )
         try:
             self.trust.check(item, signature)
         except ColvertError as error:
@@ -132,8 +134,8 @@ class Attaching:
         if closed and len(merged) > len(known):
             raise ColvertError(
                 Code.SIGNATURE_INVALID,
-                "that round of signatures is closed: the release was assembled with what was there",
-                hint="build again to begin anew",
+                "this signing phase is closed: the release was assembled with its signatures",
+                hint="build again to start a new request",
             )
         if len(merged) == len(known):
             return
@@ -158,7 +160,7 @@ class Attaching:
             try:
                 self._check_one(request, signature)
             except ColvertError as error:
-                lost[signature.name] = f"; of what came before, {error.what}"
+                lost[signature.name] = f"; earlier signature refused: {error.what}"
             else:
                 found[signature.name].append(signature)
         return found, lost

@@ -77,19 +77,19 @@ def parse_pe(data: bytes) -> Pe:
     try:
         (header,) = struct.unpack_from("<I", data, 60)
         if data[:2] != b"MZ" or data[header : header + 4] != b"PE\0\0":
-            raise _invalid("this is no EFI program")
+            raise _invalid("not an EFI program")
         count, optional_size = struct.unpack_from("<H12xH", data, header + 6)
         optional = header + 24
         (magic,) = struct.unpack_from("<H", data, optional)
         (directories,) = struct.unpack_from("<I", data, optional + DIRECTORIES - 4)
         if magic != PE32_PLUS or directories <= SECURITY:
-            raise _invalid("only 64-bit programs with a certificate table can be signed")
+            raise _invalid("only 64-bit EFI programs with a certificate table can be signed")
         at = optional + optional_size
         rows = [struct.unpack_from(SECTION, data, at + SECTION_SIZE * number) for number in range(count)]
     except struct.error as error:
-        raise _invalid("the headers are cut off") from error
+        raise _invalid("the headers are truncated") from error
     if any(start + raw > len(data) for _, _, _, raw, start in rows):
-        raise _invalid("a section is cut off")
+        raise _invalid("a section is truncated")
     sections = [
         (name.rstrip(b"\0").decode("ascii", "replace"), start, min(virtual, raw))
         for name, virtual, _, raw, start in rows
@@ -108,9 +108,9 @@ def digest_program(path: Path) -> bytes:
     except ColvertError as error:
         raise ColvertError(
             Code.USAGE,
-            "this is no EFI program",
+            "not an EFI program",
             where=Location(str(path)),
-            hint="give a UKI or a boot loader",
+            hint="pass a UKI or a boot loader",
         ) from error
     return bytes.fromhex(digest(pe))
 
@@ -156,10 +156,10 @@ def signatures(pe: Pe) -> list[bytes]:
     found, at, end = [], start, start + size
     while at < end:
         if end - at < struct.calcsize(CERTIFICATE):
-            raise _invalid("the certificate table is cut off")
+            raise _invalid("the certificate table is truncated")
         length, revision, kind = struct.unpack_from(CERTIFICATE, pe.data, at)
         if length < struct.calcsize(CERTIFICATE) or at + length > end or (revision, kind) != (REVISION, PKCS):
-            raise _invalid("the certificate table holds something else")
+            raise _invalid("the certificate table contains an entry that is not PKCS#7")
         found.append(_trimmed(pe.data[at + UNIT : at + length]))
         at += -(-length // UNIT) * UNIT
     return found

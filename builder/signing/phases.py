@@ -39,7 +39,7 @@ SEEN = f"{STATE}/seen"
 
 
 class Build(BaseModel):
-    """What a build notes for the signing step; it stays where the release was built."""
+    """Record of a build for the signing step; it stays in the output directory."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -60,8 +60,8 @@ def read_build(place: Path) -> Build:
         return Build.model_validate_json((place / RECORD).read_bytes())
     except (FileNotFoundError, ValueError) as error:
         where = Location(str(place))
-        hint = "name a directory that build-image made, such as out/1.0.0, where it was made"
-        raise ColvertError(Code.NOT_BUILT, "no build was left here", where=where, hint=hint) from error
+        hint = "pass an output directory of build-image, such as out/1.0.0, at its original path"
+        raise ColvertError(Code.NOT_BUILT, "no build in this directory", where=where, hint=hint) from error
 
 
 def write(path: Path, data: bytes) -> None:
@@ -76,7 +76,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def boot_request(build: Build, place: Path) -> Request | None:
-    """What the boot waits for; None where nothing does."""
+    """The request for boot signatures; None if there are none."""
     items = []
     if build.keys.secure_boot != DEVELOPMENT:
         names = (
@@ -135,7 +135,7 @@ def contents(build: Build, place: Path) -> tuple[Contents, list[tuple[Pending, b
 
 
 def index_request(build: Build, place: Path) -> Request:
-    """What the indexes wait for, once the files are final."""
+    """The request for index signatures, once the files are final."""
     found, waiting = contents(build, place)
     items = [
         _envelope(one.name, one.payload_type, payload, f"{one.files[0]} of", build)
@@ -201,7 +201,7 @@ def _begin(build: Build, place: Path, own: Signer | None) -> Request | None:
 
 
 def go_on(build: Build, place: Path, own: Signer | None) -> Request | None:
-    """The second round; the checkout's own key does it at once."""
+    """The second signing phase; the development key signs at once."""
     request = index_request(build, place)
     if own is None:
         write(place / REQUEST, to_text(request))

@@ -150,7 +150,7 @@ def _load(data: bytes) -> cms.SignedData:
     try:
         loaded = cms.ContentInfo.load(data, strict=True)
         if loaded["content_type"].native != "signed_data":
-            raise _wrong("it is no SignedData")
+            raise _wrong("not SignedData")
         inner: cms.SignedData = loaded["content"]
         for info in inner["signer_infos"]:
             signer = info["sid"].chosen
@@ -158,8 +158,8 @@ def _load(data: bytes) -> cms.SignedData:
         _ = [one.dump() for one in inner["certificates"]]
         return inner
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError) as error:
-        raise _wrong(f"it is not well formed ({error})") from error
+        raise _wrong(f"malformed ({error})") from error
 
 
 def _wrong(what: str) -> ColvertError:
-    return ColvertError(Code.SIGNATURE_INVALID, f"no PKCS#7 signature: {what}")
+    return ColvertError(Code.SIGNATURE_INVALID, f"invalid PKCS#7 signature: {what}")

@@ -37,35 +37,35 @@ class _Part(BaseModel):
 
 
 class KeyRule(_Part):
-    """What one key signs, and how many of its holders have to."""
+    """Items that one key may sign, and the number of holders who must sign."""
 
     items: tuple[str, ...] = ()
-    """Names of items; none: all that ask for this key."""
+    """Item names; empty: all items of this key."""
     holders: Annotated[tuple[Holder, ...], Field(max_length=64)] = ()
-    """Who has a key of this name, one each: NAME-HOLDER in the trust root. None: NAME has one holder."""
+    """Key holders, one key each: NAME-HOLDER in the trust root. Empty: one holder."""
     threshold: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many of the holders have to sign."""
+    """Number of holders that must sign."""
 
     @model_validator(mode="after")
     def _enough_holders(self) -> KeyRule:
         if len(set(self.holders)) != len(self.holders):
-            raise ValueError("a holder is there twice")
+            raise ValueError("duplicate holder")
         if self.threshold > max(1, len(self.holders)):
             raise ValueError("the threshold is higher than the number of holders")
         return self
 
 
 class Policy(_Part):
-    """What may be signed."""
+    """Signing policy."""
 
     image_ids: tuple[str, ...] = ()
-    """Images; none: any."""
+    """Image ids; empty: any."""
     kinds: tuple[Kind, ...] = tuple(Kind)
     """Kinds of items."""
     keys: Mapping[str, KeyRule] = {}
-    """Rules of keys by name. Where there are any, no other key signs."""
+    """Rules by key name; if there are any, no other key may sign."""
     state: str | None = None
-    """File (relative to this one) that remembers what was signed: versions have to grow."""
+    """File (relative to this one) that records signed versions, to refuse older ones."""
 
     def threshold(self, key: str) -> int:
         return self.keys[key].threshold if key in self.keys else 1
@@ -75,7 +75,7 @@ class Policy(_Part):
 
 
 class Signed(BaseModel):
-    """What was signed last of one image."""
+    """Last signed release of one image."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -94,17 +94,17 @@ class State:
     images: Mapping[str, Signed] = field(default_factory=dict)
 
     def misfit(self, request: Request, items: list[Item]) -> list[str]:
-        """What speaks against signing these after what was signed before."""
+        """Reasons to refuse these items after the recorded releases."""
         last = self.images.get(request.image_id)
         if last is None or newer(request.version, last.version):
             return []
         if newer(last.version, request.version):
-            return [f"version {request.version} is older than {last.version}, which was signed before"]
+            return [f"version {request.version} is older than {last.version}, which is signed already"]
         if request.version != last.version:
             # machines take the two for one, and the record would forget what it knows of the other
-            return [f"version {request.version} is as new as {last.version}, which was signed before"]
+            return [f"version {request.version} is as new as {last.version}, which is signed already"]
         return [
-            f"{item.name}: version {request.version} was signed before with another digest"
+            f"{item.name}: version {request.version} is signed already with another digest"
             for item in items
             if last.items.get(item.name, item.digest) != item.digest
         ]
@@ -143,8 +143,8 @@ def read_state(path: Path) -> State:
     except FileNotFoundError:
         return State(path)
     except ValidationError as error:
-        what = f"the record of what was signed is damaged: {first_mistake(error)}"
-        hint = "restore it from a copy: without it, an older version could be signed again"
+        what = f"the record of signed versions is damaged: {first_mistake(error)}"
+        hint = "restore it from a backup: without it, an older version could be signed again"
         raise ColvertError(Code.POLICY, what, where=Location(str(path)), hint=hint) from error
     return State(path, images)
 
@@ -153,15 +153,19 @@ def check_policy(policy: Policy, state: State | None, request: Request, items: l
     """Refuse all that does not fit, in one go."""
     found = []
     if policy.image_ids and request.image_id not in policy.image_ids:
-        found.append(f"the image {request.image_id} is not one of {', '.join(policy.image_ids)}")
+        found.append(
+            f"image {request.image_id} is not allowed; the policy allows {', '.join(policy.image_ids)}"
+        )
     for item in items:
         if item.kind not in policy.kinds:
-            found.append(f"{item.name}: nothing of the kind {item.kind} is signed here")
+            found.append(f"{item.name}: the policy does not allow items of kind {item.kind}")
         rule = policy.keys.get(item.key)
         if policy.keys and rule is None:
-            found.append(f"{item.name}: the policy has no key {item.key}")
+            found.append(f"{item.name}: the policy does not allow the key {item.key}")
         elif rule and rule.items and item.name not in rule.items:
-            found.append(f"{item.name}: the key {item.key} signs only {', '.join(rule.items)}")
+            found.append(
+                f"{item.name}: the policy allows the key {item.key} only for {', '.join(rule.items)}"
+            )
     found += state.misfit(request, items) if state else []
     raise_all([ColvertError(Code.POLICY, what) for what in found])
 

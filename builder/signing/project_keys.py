@@ -76,7 +76,7 @@ class ProjectKeys:
         except (OSError, ValueError, TypeError) as error:
             raise unusable(path, "private key (PEM, PKCS#8, no password)") from error
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise unusable(path, "RSA key")
+            raise unusable(path, "private RSA key")
         return key
 
     @property
@@ -94,7 +94,7 @@ class ProjectKeys:
         return (self.certificate(name), *map(read_certificate, earlier))
 
     def variables(self) -> dict[str, bytes]:
-        """What the firmware gets, by variable: signature lists, empty where nothing is revoked."""
+        """Firmware variables by name: signature lists, empty if nothing is revoked."""
         lists = {name: self._lists(name) for name in ("PK", "KEK", "db")}
         return {**lists, "dbx": signature_lists(self.revoked(), self.owner)}
 
@@ -104,12 +104,12 @@ class ProjectKeys:
         return signature_lists([Signature.certificate(one) for one in found], self.owner)
 
     def revoked(self) -> tuple[Signature, ...]:
-        """What may no longer start."""
+        """Revoked programs and certificates."""
         path = self.directory / DBX
         try:
             return read_signatures(content_of(path.read_bytes())) if path.exists() else ()
         except ValueError as error:
-            raise unusable(path, "signed variable of UEFI") from error
+            raise unusable(path, "signed UEFI variable") from error
 
     @property
     def owner(self) -> uuid.UUID:
@@ -140,9 +140,9 @@ def create(directory: Path, name: str, now: datetime) -> ProjectKeys:
     if directory.exists():
         raise ColvertError(
             Code.USAGE,
-            "there is something already, and keys are never overwritten",
+            "the directory exists, and keys are never overwritten",
             where=Location(str(directory)),
-            hint="take another directory; docs/howto/keys.md says how a key is replaced",
+            hint="choose a new directory; to replace a key, use colvert keys rotate",
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))  # mode 0700
@@ -215,7 +215,7 @@ def write_variables(
 
 
 class Line(NamedTuple):
-    """What is told of one key or revocation."""
+    """Description of one key or revocation."""
 
     key: str
     sha256: str
@@ -228,11 +228,11 @@ def describe(keys: ProjectKeys) -> list[Line]:
     for name, purpose in CERTIFICATES.items():
         present, *earlier = keys.certificates(name)
         lines.append(Line(name, fingerprint(present), purpose))
-        lines += [Line(name, fingerprint(one), "an earlier one") for one in earlier]
+        lines += [Line(name, fingerprint(one), "an earlier key") for one in earlier]
     lines.append(Line("release", keys.release.id, RELEASE))
     for path in sorted(keys.directory.glob("release-*.pem")):
         earlier_key = read_public(path.read_bytes(), Location(str(path)))
-        lines.append(Line("release", earlier_key.id, "an earlier one"))
+        lines.append(Line("release", earlier_key.id, "an earlier key"))
     for one in keys.revoked():
         digest = hashlib.sha256(one.data).hexdigest() if one.type == X509 else one.data.hex()
         lines.append(Line("dbx", digest, "a certificate" if one.type == X509 else "a program"))
@@ -256,9 +256,9 @@ def utc_now() -> datetime:
 def unusable(path: Path, what: str) -> ColvertError:
     return ColvertError(
         Code.USAGE,
-        f"this is no {what}",
+        f"not a {what}",
         where=Location(str(path)),
-        hint="colvert keys create DIR makes a set",
+        hint="create a set of keys with colvert keys create DIR",
     )
 
 
@@ -266,17 +266,17 @@ def _readme(name: str) -> str:
     rows = [f"| `{each}.key`, `{each}.crt` | {purpose} |" for each, purpose in CERTIFICATES.items()]
     return f"""# The keys of {name}
 
-| file | what it does |
+| file | purpose |
 | --- | --- |
 {chr(10).join(rows)}
 | `release.key`, `release.pem` | {RELEASE} |
-| `PK.auth`, `KEK.auth`, `db.auth` | the certificates as a machine's firmware takes them; public |
-| `dbx.auth` | what may no longer start; there once something is revoked; public |
+| `PK.auth`, `KEK.auth`, `db.auth` | the certificates as signed firmware variables; public |
+| `dbx.auth` | revoked programs and keys, if any; public |
 
 `.key` files are secret. `PK.key` and `KEK.key` are needed only when a key is replaced or something is
 revoked: keep them offline, in two places, and not with the others. `db.key`, `verity.key` and `release.key`
 sign each release: keep them on a token (PKCS#11) or in a KMS, or offline as well. No build needs any of them.
 
-Whoever loses `PK.key` and `KEK.key` can change nothing on machines that have these keys but by hand, in each
-machine's firmware. Whoever loses `release.key` can send no update that its machines believe.
+Without `PK.key` and `KEK.key`, the keys of machines in use can only be changed by hand, in each
+machine's firmware. Without `release.key`, no update for them can be signed.
 """

@@ -32,7 +32,7 @@ Line = Annotated[str, Field(pattern=r"^[ -~]*$", max_length=300)]
 
 
 class Kind(StrEnum):
-    """What a signature is put around."""
+    """Kinds of signed content."""
 
     AUTHENTICODE = "authenticode"
     ROOT_HASH = "pkcs7-roothash"
@@ -69,7 +69,7 @@ class Item(_Model):
 
     @property
     def message(self) -> bytes:
-        """What a root hash's or an envelope's signature is over."""
+        """The signed bytes of a root hash or an envelope."""
         return pae(self.payload_type, self.payload) if self.kind is Kind.DSSE else self.payload
 
     @model_validator(mode="after")
@@ -77,15 +77,15 @@ class Item(_Model):
         """The digest is that of the content: who reads the one knows the other."""
         content = self.payload
         if self.kind is Kind.AUTHENTICODE and content:
-            raise ValueError("a program is signed by its digest alone")
+            raise ValueError("an Authenticode item has only a digest, no content")
         if self.kind is Kind.ROOT_HASH and content != self.digest.encode():
             raise ValueError("the content is not the root hash")
         if self.kind is Kind.DSSE and digest_bytes(pae(self.payload_type, content)) != self.digest:
-            raise ValueError("the digest is not that of the content")
+            raise ValueError("the digest does not match the content")
         if (self.kind is Kind.DSSE) != bool(self.payload_type):
-            raise ValueError("an envelope, and nothing else, has a payload type")
+            raise ValueError("an envelope requires a payload type, and no other item has one")
         if self.name not in ITEMS[self.kind]:
-            raise ValueError(f"what is signed as {self.kind} is called {', '.join(ITEMS[self.kind])}")
+            raise ValueError(f"an item of kind {self.kind} must be named {', '.join(ITEMS[self.kind])}")
         return self
 
 
@@ -100,7 +100,7 @@ class Request(_Model):
 
     @property
     def digest(self) -> str:
-        """What names the request, whatever the white space in its file."""
+        """The digest of the request, independent of white space in its file."""
         return digest_value(self.model_dump(mode="json"))
 
     def item(self, name: str) -> Item | None:
@@ -109,7 +109,7 @@ class Request(_Model):
     @model_validator(mode="after")
     def _names_differ(self) -> Request:
         if len({item.name for item in self.items}) != len(self.items):
-            raise ValueError("two items have one name")
+            raise ValueError("duplicate item name")
         return self
 
 
@@ -132,7 +132,7 @@ class Signature(_Model):
 
 
 class Signatures(_Model):
-    """What a signer hands back."""
+    """Signatures of a signer for one request."""
 
     format: Literal[1] = 1
     request: Digest
@@ -150,9 +150,9 @@ def from_base64(text: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("what should be Base64 is not") from error
+        raise ValueError("invalid Base64") from error
     if to_base64(data) != text:
-        raise ValueError("Base64 with bits that mean nothing")
+        raise ValueError("invalid Base64: unused bits are set")
     return data
 
 
@@ -167,7 +167,7 @@ def parse_request(data: bytes, where: Path) -> Request:
 
 
 def parse_signatures(data: bytes, where: Path) -> Signatures:
-    """A file of signatures from its bytes; none of them is believed yet."""
+    """A file of signatures from its bytes; not verified yet."""
     return _parse(Signatures, data, "file of signatures", where)
 
 
@@ -188,9 +188,9 @@ def read_some(path: Path, size: int) -> bytes:
 def _parse(model: type[File], data: bytes, what: str, where: Path) -> File:
     place = Location(str(where))
     if len(data) > MAX_SIZE:
-        raise ColvertError(Code.RELEASE_INVALID, f"a {what} has at most {MAX_SIZE} bytes", where=place)
+        raise ColvertError(Code.RELEASE_INVALID, f"the {what} is larger than {MAX_SIZE} bytes", where=place)
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        text = f"no {what}: {first_mistake(error)}"
+        text = f"not a {what}: {first_mistake(error)}"
         raise ColvertError(Code.RELEASE_INVALID, text, where=place) from error

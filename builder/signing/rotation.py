@@ -40,9 +40,9 @@ EARLIER, REVOKED = "earlier", "revoked"
 
 
 def rotate(keys: ProjectKeys, which: str, now: datetime) -> Path:
-    """Put a new key in the place of one, whose public half stays beside it (WHICH-ID), still believed.
+    """Replace a key with a new one; the old public key stays beside it (WHICH-ID), and trusted.
 
-    Its private half goes to earlier/. Returns the old public half's new place.
+    The old private key moves to earlier/. Returns the new path of the old public key.
     """
     public = "release.pem" if which == "release" else f"{which}.crt"
     earlier = keys.directory / EARLIER
@@ -102,7 +102,7 @@ def revoke_key(keys: ProjectKeys, public: Path, now: datetime) -> None:
             Code.USAGE,
             "this key is in use",
             where=Location(str(public)),
-            hint=f"colvert keys rotate {keys.directory} {public.stem}, then revoke the old one",
+            hint=f"run colvert keys rotate {keys.directory} {public.stem}, then revoke the old key",
         )
     data = _content(public)
     if public.suffix == ".crt":
@@ -121,4 +121,4 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise unusable(path, "public half of a key") from error
+        raise unusable(path, "public key") from error

@@ -44,11 +44,11 @@ class Holder:
         if item.kind is Kind.DSSE:
             return ""
         if self.certificate is None:
-            return f"a certificate is needed: --cert {self.name}=FILE"
+            return f"key {self.name} requires a certificate: --cert {self.name}=FILE"
         key = self.certificate.public_key()
         assert isinstance(key, RSAPublicKey)
         if PublicKey(key).id != self.signer.public.id:
-            return f"the certificate of {self.name} is another key's"
+            return f"the certificate of {self.name} belongs to another key"
         return ""
 
 
@@ -58,15 +58,15 @@ def wanted(request: Request, holders: Mapping[str, Holder]) -> list[Item]:
     unused = [name for name in holders if name not in {item.key for item in found}]
     if unused or not found:
         names = ", ".join(sorted({item.key for item in request.items}))
-        what = f"nothing in the request asks for the key {', '.join(unused) or '(none given)'}"
-        raise ColvertError(Code.USAGE, what, hint=f"it asks for {names}")
+        what = f"no item of the request requires the key {', '.join(unused) or '(none given)'}"
+        raise ColvertError(Code.USAGE, what, hint=f"use --key with {names}")
     problems = [(item, holders[item.key].misfit(item)) for item in found]
     raise_all([ColvertError(Code.USAGE, f"{item.name}: {why}") for item, why in problems if why])
     return found
 
 
 def sign_items(request: Request, items: Sequence[Item], holders: Mapping[str, Holder]) -> Signatures:
-    """Sign them; each signature is checked before it is given away."""
+    """Sign the items; each signature is verified before it is returned."""
     return Signatures(request=request.digest, signatures=[_sign(item, holders[item.key]) for item in items])
 
 
@@ -77,7 +77,8 @@ def _sign(item: Item, holder: Holder) -> Signature:
         made = holder.signer.sign(message)
         if not public.verifies(message, made):
             raise ColvertError(
-                Code.SIGNATURE_INVALID, f"{item.name}: what {holder.name} made is no signature of its own"
+                Code.SIGNATURE_INVALID,
+                f"{item.name}: the signature by {holder.name} does not verify with its public key",
             )
         return made
 
@@ -93,7 +94,7 @@ def _sign(item: Item, holder: Holder) -> Signature:
 
 
 def shown(request: Request, items: Sequence[Item]) -> Iterator[str]:
-    """What is about to be signed, for a person to read."""
+    """Description of the items to sign, for the person who signs."""
     yield f"{request.image_id} {request.version}, request {request.digest}"
     for item in items:
         yield f"  {item.name} ({item.kind}) with {item.key}"
@@ -119,7 +120,7 @@ def _word(name: str) -> str:
 
 
 def check_content(request: Request, items: Sequence[Item], policy: Policy) -> None:
-    """Refuse an envelope whose content is not what its name says, or of another image or version."""
+    """Refuse an envelope whose content does not match its name, or is of another image or version."""
     errors = []
     release = _release(request)
     for item in items:
@@ -142,7 +143,7 @@ def _release(request: Request) -> Contents | None:
 def _check_content(request: Request, item: Item, policy: Policy, release: Contents | None) -> None:
     where = Path(item.name)
     if item.payload_type != TYPES.get(item.name):
-        raise _invalid(f"it holds {item.payload_type!r}")
+        raise _invalid(f"unexpected payload type {item.payload_type!r}")
     made: Index | Contents | Statement
     if item.name == RELEASE:
         made = parse_contents(item.payload, where)
@@ -153,10 +154,10 @@ def _check_content(request: Request, item: Item, policy: Policy, release: Conten
         made = parse_statement(item.payload, where)
     # a key that is there twice is another value to another parser
     if not isinstance(made, Statement) and made.payload() != item.payload:
-        raise _invalid("it is not written as canonical JSON")
+        raise _invalid("not canonical JSON")
     if (made.image_id, made.version) != (request.image_id, request.version):
         raise _invalid(
-            f"it is of {made.image_id} {made.version}, the request of {request.image_id} {request.version}"
+            f"it describes {made.image_id} {made.version}, the request {request.image_id} {request.version}"
         )
     if release is not None:
         _check_release(item, made, release)
@@ -165,7 +166,7 @@ def _check_content(request: Request, item: Item, policy: Policy, release: Conten
 def _check_keys(release: Contents, policy: Policy) -> None:
     unknown = sorted(set(release.keys.model_dump().values()) - set(policy.keys))
     if policy.keys and unknown:
-        what = f"the release has keys that the policy does not know: {', '.join(unknown)}"
+        what = f"the release has keys that the policy does not allow: {', '.join(unknown)}"
         raise ColvertError(Code.POLICY, what)
 
 
@@ -175,10 +176,10 @@ def _check_release(item: Item, made: Index | Contents | Statement, release: Cont
     payload = digest_bytes(item.payload)
     places = [path for one in pending(release.version) if one.name == item.name for path in one.files]
     if any(listed.get(path) != payload for path in places):
-        raise _invalid("it is another one than the release index names")
+        raise _invalid("it differs from the one listed in the release index")
     if isinstance(made, Index):
         if (made.architecture, made.root_hash) != (release.architecture, release.root_hash):
-            raise _invalid("its architecture or root hash is another one than the release index's")
+            raise _invalid("its architecture or root hash differs from the release index")
     elif isinstance(made, Statement):
         _check_subjects(made, release)
 
@@ -187,7 +188,9 @@ def _check_subjects(statement: Statement, release: Contents) -> None:
     files = described(release)
     other = [one.name for one in statement.subject if files.get(one.name) != one.digest.sha256]
     if other:
-        raise _invalid(f"it is of files that are not the release index's: {', '.join(map(_told, other[:5]))}")
+        raise _invalid(
+            f"it lists files that are not in the release index: {', '.join(map(_told, other[:5]))}"
+        )
 
 
 def _told(text: str) -> str:

@@ -65,11 +65,11 @@ def read_signatures(content: bytes) -> tuple[Signature, ...]:
     place = 0
     while place < len(content):
         if len(content) - place < _HEAD:
-            raise ValueError("this is no UEFI signature list")
+            raise ValueError("not a UEFI signature list")
         kind, size, header, each = struct.unpack_from("<16sIII", content, place)
         first, end = place + _HEAD + header, place + size
         if each <= 16 or end > len(content) or size < _HEAD + header or (end - first) % each:
-            raise ValueError("this is no UEFI signature list")
+            raise ValueError("not a UEFI signature list")
         found += [
             Signature(uuid.UUID(bytes_le=kind), content[at + 16 : at + each])
             for at in range(first, end, each)
@@ -103,10 +103,10 @@ def authenticated(
 
 
 def content_of(auth: bytes) -> bytes:
-    """What a .auth file puts into its variable."""
+    """The content of a .auth file's variable."""
     length = int.from_bytes(auth[16:20], "little")
     if not 0 < length <= len(auth) - 16:
-        raise ValueError("this is no signed variable of UEFI")
+        raise ValueError("not a signed UEFI variable")
     return auth[16 + length :]
 
 

@@ -49,7 +49,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Trust:
-    """All that is believed, and what is no longer."""
+    """Trusted keys, and revoked ones."""
 
     known: tuple[Known, ...]
     revoked: frozenset[str] = frozenset()
@@ -89,7 +89,7 @@ class Trust:
             raise refused(item, f"the key {signature.keyid[:16]} is revoked")
         if signature.keyid in {one.key.id for one in self._left}:
             if signature.keyid in {one.key.id for one in self._fitting(item)}:
-                raise refused(item, "the signature does not fit: it is damaged, or over something else")
+                raise refused(item, "the signature does not verify: it is damaged, or of other content")
             raise refused(item, f"it is signed by another key than {item.key}")
         raise refused(item, f"the key {signature.keyid[:16]} is not in the trust root")
 
@@ -110,7 +110,7 @@ class Trust:
 
 
 def root_hash(digits: str) -> Content:
-    """What the signature of a root hash is over: its digits, as systemd and the kernel want them."""
+    """The signed bytes of a root hash: its digits, as systemd and the kernel require."""
     return Content(DATA, digits.encode())
 
 
@@ -139,7 +139,7 @@ def read_trust(places: Sequence[Path]) -> Trust:
     policy = Policy()
     for place in places:
         if not place.exists():
-            raise ColvertError(Code.USAGE, "there is no trust root", where=Location(str(place)))
+            raise ColvertError(Code.USAGE, "trust root not found", where=Location(str(place)))
         known += [read_known(path) for path in _files(place)]
         revoked |= {read_known(path).key.id for path in _files(place / REVOKED)}
         if (place / POLICY_FILE).is_file():
@@ -162,7 +162,7 @@ def _ambiguous(known: Sequence[Known]) -> list[str]:
 
 
 def _two_keys(name: str) -> ColvertError:
-    return ColvertError(Code.USAGE, f"the trust root has two keys {name}: a holder has one")
+    return ColvertError(Code.USAGE, f"duplicate key {name} in the trust root")
 
 
 def _files(place: Path) -> list[Path]:
@@ -189,8 +189,8 @@ def read_certificate(path: Path) -> Certificate:
         key = certificate.public_key()
     except ValueError as error:
         where = Location(str(path))
-        raise ColvertError(Code.USAGE, "this is no certificate in PEM", where=where) from error
+        raise ColvertError(Code.USAGE, "not a PEM certificate", where=where) from error
     if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
-        what = "a certificate that signs programs and root hashes has an RSA key of at least 2048 bits"
+        what = "a certificate for programs and root hashes requires an RSA key of at least 2048 bits"
         raise ColvertError(Code.USAGE, what, where=Location(str(path)))
     return certificate

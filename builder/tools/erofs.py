@@ -61,6 +61,6 @@ def make_erofs(
             "mkfs.erofs", "--quiet", f"-T{epoch}", "--all-time", "--all-root", f"-U{identity}", f"-L{label}",
             *chosen.options(), "--tar=f", table.target("image"), table.target("tree.tar"),
         )  # fmt: skip
-        hint = "leave packages out of the manifest, or compress harder (usr.compression)"
+        hint = "remove packages from the manifest, or use a higher usr.compression"
         size = table.measure("image", "the usr image", limit, hint)
         return Erofs(table.take("image", out), identity, size)

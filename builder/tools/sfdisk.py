@@ -22,7 +22,7 @@ def make_disk(disk: Contents, out: Path, *, sdk_root: Path, size: int = DISK_SIZ
     end = placed[-1].start + placed[-1].partition.size + TAIL
     if end > size:
         raise ColvertError(
-            Code.TOO_LARGE, f"the partitions need {end / MIB:.0f} MiB, the disk has {size / MIB:.0f}"
+            Code.TOO_LARGE, f"the partitions need {end / MIB:.0f} MiB, but the disk has {size / MIB:.0f} MiB"
         )
     with bench(out, sdk_root, {}) as table:
         raw = table.blank("disk", size)
@@ -51,5 +51,5 @@ def _verify(told: str, placed: Sequence[Placed]) -> None:
         for one in [item.partition]
     ]
     if found != wanted:
-        raise ColvertError(Code.IMAGE_INVALID, "the partition table does not read back as it was written",
+        raise ColvertError(Code.IMAGE_INVALID, "sfdisk wrote another partition table than requested",
                            detail=[f"wanted {wanted}", f"found {found}"])  # fmt: skip

@@ -69,6 +69,8 @@ def make_verity(
         ).stdout  # fmt: skip
         found = ROOT_HASH.search(text)
         if found is None:
-            raise ColvertError(Code.IMAGE_INVALID, "veritysetup told no root hash", detail=text.splitlines())
-        table.measure("verity", "the hash tree", limit, "leave packages out of the manifest")
+            raise ColvertError(
+                Code.IMAGE_INVALID, "veritysetup printed no root hash", detail=text.splitlines()
+            )
+        table.measure("verity", "the hash tree", limit, "remove packages from the manifest")
         return Verity(table.take("verity", out), found[1])

@@ -50,7 +50,7 @@ def _settle(file: BinaryIO, place: int, unique: uuid.UUID, epoch: int) -> None:
     file.seek(place)
     footer = bytearray(file.read(FOOTER))
     if not footer.startswith(COOKIE):
-        raise ColvertError(Code.IMAGE_INVALID, "qemu-img wrote a VHD without footer")
+        raise ColvertError(Code.IMAGE_INVALID, "qemu-img wrote a VHD without a footer")
     footer[TIME] = max(0, epoch - YEAR_2000).to_bytes(4, "big")
     footer[UNIQUE_ID] = unique.bytes
     footer[CHECKSUM] = bytes(4)

@@ -65,7 +65,7 @@ class Bench:
         if limit is not None and size > limit:
             raise ColvertError(
                 Code.TOO_LARGE,
-                f"{what} has {size / 2**20:.1f} MiB, its place {limit / 2**20:.0f} MiB",
+                f"{what} has {size / 2**20:.1f} MiB, and the limit is {limit / 2**20:.0f} MiB",
                 hint=hint,
             )
         return size
@@ -82,7 +82,7 @@ class Bench:
 
 @contextmanager
 def bench(out: Path, sdk_root: Path, inputs: Mapping[str, Path]) -> Iterator[Bench]:
-    """A `Bench` next to `out` (the rename must stay on one file system), gone afterwards."""
+    """A temporary workspace next to `out` (the rename must stay on one file system)."""
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     os.chmod(work, 0o755)

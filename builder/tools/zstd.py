@@ -31,9 +31,9 @@ def expand(source: Path, out: Path, *, sdk_root: Path, limit: int | None = None)
 
 
 def at_most(limit: int) -> tuple[str, ...]:
-    """What stands before a command line whose program may write no larger file.
+    """Prefix of a command line that limits the size of written files.
 
-    The frame's header cannot tell: it says what somebody wrote there, and more frames may follow.
+    The frame's header is no limit: it is untrusted, and more frames may follow.
     """
     return ("prlimit", f"--fsize={limit}", "--core=0")
 

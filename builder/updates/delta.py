@@ -41,7 +41,7 @@ class Earlier:
     index: Index
 
     def check(self) -> None:
-        """Every whole file is there and is what the index says."""
+        """Check that every whole file exists and matches the index."""
         for name, part in self.index.parts.items():
             file, path = part.whole, self.place / part.whole.name
             if not path.is_file():
@@ -49,7 +49,7 @@ class Earlier:
             if path.stat().st_size != file.size:
                 raise _damaged(f"{name} has {path.stat().st_size} bytes instead of {file.size}", path)
             if digest_file(path) != file.sha256:
-                raise _damaged(f"{name} is not what its name says", path)
+                raise _damaged(f"{name} does not match the SHA-256 in its file name", path)
 
 
 def find_earlier(places: Iterable[Path], target: Target, count: int) -> list[Earlier]:
@@ -78,15 +78,17 @@ def _fitting(place: Path, target: Target) -> list[Earlier]:
     if not releases:
         raise ColvertError(
             Code.NOT_BUILT,
-            "there is no release here",
+            "no release in this directory",
             where=Location(str(place)),
-            hint="name a directory that build-image made, such as out/1.0.0, or one above such",
+            hint="pass an output directory of build-image, such as out/1.0.0, or a directory of several",
         )
     reasons = {id(one): target.misfit(one.index) for one in releases}
     foreign = all(one.index.image_id != target.image_id for one in releases)
     if any(reasons.values()) and (len(releases) == 1 or foreign):
         reason = reasons[id(releases[0])]
-        raise ColvertError(Code.RELEASE_INVALID, f"this is {reason}", where=Location(str(releases[0].place)))
+        raise ColvertError(
+            Code.RELEASE_INVALID, f"the release is {reason}", where=Location(str(releases[0].place))
+        )
     return [one for one in releases if not reasons[id(one)]]
 
 
@@ -117,7 +119,7 @@ def read_index(path: Path) -> Index:
     """The index in a file, signed or not. Its signature is no matter here: it says from which bytes
     a delta starts, and they are held against it."""
     if path.stat().st_size > MAX_SIZE:
-        raise _damaged(f"an index has at most {MAX_SIZE} bytes", path)
+        raise _damaged(f"the index is larger than {MAX_SIZE} bytes", path)
     data = path.read_bytes()
     if path.name == UNSIGNED:
         return parse_index(data, path)
@@ -126,7 +128,7 @@ def read_index(path: Path) -> Index:
     except ColvertError as error:
         raise error.but(where=Location(str(path))) from error
     if envelope.payload_type != PAYLOAD_TYPE:
-        raise _damaged("this is no update index", path)
+        raise _damaged("not an update index", path)
     return parse_index(envelope.content(), path)
 
 
@@ -135,5 +137,5 @@ def _damaged(what: str, path: Path) -> ColvertError:
         Code.RELEASE_INVALID,
         what,
         where=Location(str(path)),
-        hint="build or fetch that release again, or leave it out of --deltas-from",
+        hint="build or download that release again, or remove it from --deltas-from",
     )

@@ -24,7 +24,7 @@ class Signature(BaseModel):
 
 
 class Envelope(BaseModel):
-    """A payload, what it is, and who signed it."""
+    """A payload, its type, and its signatures."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -41,7 +41,7 @@ class Envelope(BaseModel):
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """What is signed: the pre-authentication encoding, which no two pairs share."""
+    """The signed bytes: the pre-authentication encoding, unique per type and payload."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
@@ -56,12 +56,12 @@ def sign(payload_type: str, payload: bytes, signers: Iterable[Signer]) -> Envelo
 
 
 def parse(data: bytes) -> Envelope:
-    """An envelope from its bytes; nothing of it is believed yet."""
+    """An envelope from its bytes; not verified yet."""
     try:
         envelope = Envelope.model_validate_json(data)
     except ValidationError as error:
         what = error.errors(include_url=False)[0]["msg"]
-        raise ColvertError(Code.RELEASE_INVALID, f"no signed envelope: {what}") from error
+        raise ColvertError(Code.RELEASE_INVALID, f"not a signed envelope: {what}") from error
     for text in (envelope.payload, *(signature.sig for signature in envelope.signatures)):
         _decode(text)
     return envelope
@@ -70,7 +70,7 @@ def parse(data: bytes) -> Envelope:
 def verify(envelope: Envelope, payload_type: str, ring: Iterable[PublicKey]) -> bytes:
     """The payload, where one of the trusted keys signed it as `payload_type`."""
     if envelope.payload_type != payload_type:
-        raise ColvertError(Code.RELEASE_INVALID, f"the envelope holds {envelope.payload_type[:80]!r}")
+        raise ColvertError(Code.RELEASE_INVALID, f"unexpected payload type {envelope.payload_type[:80]!r}")
     payload = envelope.content()
     message = pae(payload_type, payload)
     # keyid is a hint that nobody signed (DSSE, "Protocol"): any of the trusted keys may fit
@@ -79,7 +79,7 @@ def verify(envelope: Envelope, payload_type: str, ring: Iterable[PublicKey]) -> 
             return payload
     raise ColvertError(
         Code.RELEASE_INVALID,
-        "no key of the ring signed it",
+        "not signed by any of the trusted keys",
         detail=[f"signed by {signature.keyid[:64]}" for signature in envelope.signatures[:8]],
     )
 
@@ -92,6 +92,4 @@ def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ColvertError(
-            Code.RELEASE_INVALID, "no signed envelope: what should be Base64 is not"
-        ) from error
+        raise ColvertError(Code.RELEASE_INVALID, "not a signed envelope: invalid Base64") from error

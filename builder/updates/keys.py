@@ -95,12 +95,12 @@ class Signer:
 def unfit(key: object) -> str:
     """Why a key, public or private, cannot sign what machines check; empty where it can."""
     if not isinstance(key, _Public | _Private):
-        return "only Ed25519, P-256 and RSA keys sign releases"
+        return "unsupported key type: only Ed25519, P-256 and RSA keys are supported"
     curve = getattr(key, "curve", None)
     if curve is not None and not isinstance(curve, SECP256R1):
-        return f"of elliptic curves, only P-256 and Ed25519 sign releases, not {curve.name}"
+        return f"unsupported curve {curve.name}: only P-256 and Ed25519 are supported"
     if isinstance(key, RSAPublicKey | RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
-        return f"an RSA key has at least {MIN_RSA_BITS} bits, this one {key.key_size}"
+        return f"an RSA key requires at least {MIN_RSA_BITS} bits, and this key has {key.key_size}"
     return ""
 
 
@@ -109,7 +109,7 @@ def read_public(pem: bytes, where: Location) -> PublicKey:
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise _unusable("this is no public key in PEM", where) from error
+        raise _unusable("not a PEM public key", where) from error
     why = unfit(key)
     if why:
         raise _unusable(why, where)
@@ -119,7 +119,10 @@ def read_public(pem: bytes, where: Location) -> PublicKey:
 
 def _unusable(what: str, where: Location) -> ColvertError:
     return ColvertError(
-        Code.MANIFEST_INVALID, what, where=where, hint="openssl pkey -in PRIVATE.pem -pubout -out PUBLIC.pem"
+        Code.MANIFEST_INVALID,
+        what,
+        where=where,
+        hint="extract a public key with openssl pkey -in PRIVATE.pem -pubout -out PUBLIC.pem",
     )
 
 
@@ -128,7 +131,7 @@ def read_private(pem: bytes, where: Location, password: bytes | None = None) -> 
     try:
         key = load_pem_private_key(pem, password)
     except (ValueError, UnsupportedAlgorithm) as error:
-        what = "the passphrase is wrong" if password is not None else "this is no private key in PEM"
+        what = "wrong passphrase" if password is not None else "not a PEM private key"
         raise ColvertError(Code.USAGE, what, where=where) from error
     why = unfit(key)
     if why:
@@ -148,7 +151,7 @@ def development_key(state: Path) -> Signer:
     except (ColvertError, TypeError) as error:
         raise ColvertError(
             Code.USAGE,
-            "the checkout's development key is damaged",
+            "the development key of this checkout is damaged",
             where=Location(str(path)),
-            hint=f"rm {path} (the next build makes a new one; machines of older builds will not take it)",
+            hint=f"rm {path} (the next build creates a new one, which machines of older builds do not trust)",
         ) from error

@@ -52,7 +52,7 @@ class _Predicate(_Model):
 
 
 class Statement(_Model):
-    """What a build says of what it made."""
+    """Provenance statement of a build."""
 
     type: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
     predicate_type: Annotated[Literal["https://slsa.dev/provenance/v1"], Field(alias="predicateType")]
@@ -63,7 +63,7 @@ class Statement(_Model):
     @classmethod
     def _one_each(cls, subject: list[Subject]) -> list[Subject]:
         if len({one.name for one in subject}) != len(subject):
-            raise ValueError("two subjects have one name")
+            raise ValueError("duplicate subject name")
         return subject
 
     @property

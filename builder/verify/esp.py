@@ -39,7 +39,7 @@ class BootPart:
         missing = sorted(name for name in wanted if name.startswith("efi/") and name not in names)
         if missing or not any(UKIS.fullmatch(name) for name in names):
             raise _bad(f"{', '.join(missing) or 'the UKI'} is missing")
-        return f"{len(names)} files, the release's UKI and loader"
+        return f"{len(names)} files, with the release's UKI and loader"
 
     def _wanted(self) -> dict[str, set[str]]:
         """Path -> the digests that the file may have, for all but the UKI."""
@@ -63,10 +63,10 @@ class BootPart:
         else:
             digests = wanted.get(name, set())
         if not digests:
-            raise _bad(f"{name[:80]!a} is no file of the release")
+            raise _bad(f"{name[:80]!a} is not a file of the release")
         table.run("mcopy", "-n", "-o", "-i", table.source("esp"), f"::/{name}", table.target("one"))
         if digest_file(table.work / "one") not in digests:
-            raise _bad(f"{name} is not the release's")
+            raise _bad(f"{name} differs from the release")
 
 
 def _listing(table: Bench) -> list[str]:
@@ -74,7 +74,7 @@ def _listing(table: Bench) -> list[str]:
     try:
         listing = table.run("mdir", "-/", "-a", "-b", "-i", table.source("esp"), "::").stdout
     except ColvertError as error:
-        raise _bad("its file system cannot be read", *error.detail) from error
+        raise _bad("the file system cannot be read", *error.detail) from error
     rows = [line.strip().removeprefix("::/").lower() for line in listing.splitlines()]
     return [row for row in rows if row and not row.endswith("/")]
 

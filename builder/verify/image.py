@@ -38,7 +38,7 @@ def verify_image(image: Path, verifier: Verifier, sdk_root: Path) -> Report:
     """Check that the image's /usr, boot files and signature are those of the release."""
     index, report = verifier.index(), verifier.report
     whole = _whole(image, index)
-    report.ok(f"{image}: {whole or 'no file of the release; its content is looked at'}")
+    report.ok(f"{image}: {whole or 'not a file of the release; its content is checked'}")
     work = Path(mkdtemp(prefix="colvert-verify-", dir="/var/tmp"))
     work.chmod(0o755)
     try:
@@ -53,7 +53,7 @@ def verify_image(image: Path, verifier: Verifier, sdk_root: Path) -> Report:
         report.run("other slot", disk.empty)
         report.run("ESP", partial(disk.boot, work, sdk_root))
         if not whole:
-            report.ok(f"note: not looked at: {', '.join(disk.unseen(unpacked.others))}")
+            report.ok(f"note: not checked: {', '.join(disk.unseen(unpacked.others))}")
     except ColvertError as error:
         report.errors.append(_invalid(error, str(image)))
     finally:
@@ -75,7 +75,7 @@ def _whole(image: Path, index: Contents) -> str:
     alike = [one for one in index.files if one.size == size]
     digest = digest_file(image) if alike else ""
     names = [one.path for one in alike if one.sha256 == digest]
-    return f"the release's {names[0]}" if names else ""
+    return f"identical to {names[0]} of the release" if names else ""
 
 
 def _update_index(verifier: Verifier, index: Contents) -> Index:
@@ -86,7 +86,7 @@ def _update_index(verifier: Verifier, index: Contents) -> Index:
     except ColvertError as error:
         raise error.but(where=Location(str(path))) from error
     if rows.get("update/index.json") != digest_bytes(payload):
-        what = "this is not the update index of the release"
+        what = "not the update index of the release"
         raise ColvertError(Code.RELEASE_INVALID, what, where=Location(str(path)))
     return parse_index(payload, path)
 
@@ -109,20 +109,20 @@ class _Disk:
             return found[0]
         slots = sorted({span.label for span in self.spans if _kind(span.label, self.index.image_id)})
         detail = [f"the disk has {', '.join(map(ascii, slots))}"] if slots and not found else []
-        raise _bad(f"{len(found)} partitions are called {label}", *detail)
+        raise _bad(f"{len(found)} partitions with the label {label}, not 1", *detail)
 
     def partition(self, label: str, part: Part) -> str:
         span = self.span(label)
         if part.size > span.size:
-            raise _bad("it is too small for the release's content")
+            raise _bad("the partition is too small for the release's content")
         if _digest(_bytes(self.raw, span.start, part.size)) != part.sha256:
-            raise _bad("its content is not the release's")
+            raise _bad("the content differs from the release")
         end = span.start + part.size
         # the chunk in which the content ends, and chunks with data after it
         rest = b"".join(_bytes(self.raw, end, min(-end % CHUNK, span.start + span.size - end)))
         if rest.strip(b"\0") or self._data(end + len(rest), span.start + span.size):
-            raise _bad("there is something behind the release's content")
-        return "the release's"
+            raise _bad("there is data after the release's content")
+        return "same as the release"
 
     def _data(self, start: int, end: int) -> bool:
         return any(start <= at < end for at in self.content.chunks)
@@ -133,14 +133,14 @@ class _Disk:
             kind = _kind(span.label, self.index.image_id)
             types = _types(self.index.row.partitions, kind, span.label)
             if not types:
-                raise _bad(f"a partition is called {span.label!a}, which a disk of a release has not")
+                raise _bad(f"unknown partition {span.label!a}")
             if span.type not in types:
-                what = f"the type of {span.label} is {span.type}: it is another partition, or not for"
+                what = f"{span.label} has the type {span.type}: it is another partition, or not for"
                 raise _bad(f"{what} {self.index.architecture}")
         bios = self.span("BIOS-BOOT")
         if self._data(bios.start, bios.start + bios.size) or any(*_bytes(self.raw, 0, BOOT_CODE)):
-            raise _bad("there is a program for firmware without UEFI, and a release has none")
-        return f"{len(self.spans)}, none but those of a release"
+            raise _bad("BIOS boot code found, and a release has none")
+        return f"{len(self.spans)}, only those of a release"
 
     def signature(self) -> str:
         span = self.span(self.label("usr-verity-sig"))
@@ -149,17 +149,17 @@ class _Disk:
         wanted = {one.path: one for one in self.index.files}.get(path)
         if wanted is None:
             if found:
-                raise _bad("the release has no signature, the image has one")
-            return "empty, as the release's"
+                raise _bad("the image has a signature, and the release has none")
+            return "empty, as in the release"
         data = read_regular(self.place / path, wanted.size)
         if digest_bytes(data) != wanted.sha256 or found != data.rstrip(b"\0"):
-            raise _bad("its content is not the release's")
-        return "the release's"
+            raise _bad("the content differs from the release")
+        return "same as the release"
 
     def empty(self) -> str:
         """A new image has its other slot empty; a machine's disk that took an update has not."""
         count = sum(span.label == EMPTY for span in self.spans)
-        return "empty" if count == 3 else "not empty: this disk took an update"
+        return "empty" if count == 3 else "not empty: an update was installed on this disk"
 
     def boot(self, work: Path, sdk_root: Path) -> str:
         """Every file of the ESP is one that the release's ESP has."""
@@ -171,9 +171,9 @@ class _Disk:
         return BootPart(esp, self.index, self.place, work).check(sdk_root)
 
     def unseen(self, others: tuple[str, ...]) -> list[str]:
-        """What differs between platforms and machines, and what was in the archive."""
+        """Parts that are not checked: what platforms and machines differ in, and other archive members."""
         labels = [one for one in (OEM_LABEL, ROOT) if any(span.label == one for span in self.spans)]
-        return [*labels, "keys to be enrolled", *map(ascii, others)]
+        return [*labels, "keys to enroll", *map(ascii, others)]
 
 
 def _types(of: PartitionTypes, kind: str, label: str) -> tuple[UUID, ...]:

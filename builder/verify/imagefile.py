@@ -68,16 +68,16 @@ def unpack(image: Path, work: Path, sdk_root: Path) -> Unpacked:
         except ColvertError as error:
             if error.code is not Code.COMMAND_FAILED:
                 raise
-            what = "the image cannot be read: it is damaged, cut off, or refers to other files"
+            what = "the image cannot be read: it is damaged, truncated, or refers to other files"
             raise _bad(what, *error.detail) from error
         return Unpacked(table.take("disk", work / "disk.raw"), told["format"], disk.others)
 
 
 def check_format(name: str, found: str) -> None:
-    """A file may be one disk for those who look inside and another for those who go by its name."""
+    """Check that the format matches the name: programs may detect either."""
     wanted = "qcow2" if name.lower().endswith(BOX_DISK) else FORMATS[_suffix(name, FORMATS)]
     if found != wanted:
-        raise _bad(f"it is called {name[-80:]!a} and is {found}, not {wanted}")
+        raise _bad(f"{name[-80:]!a} has the format {found}, not {wanted}")
 
 
 def _suffix(name: str, known: Iterable[str]) -> str:
@@ -97,13 +97,13 @@ def inside(image: Path, work: Path) -> Inside:
     """The disk of an archive; all of the image where it is none, and is not called one either."""
     called = bool(_suffix(image.name, ARCHIVES))
     if not called and not _suffix(image.name, FORMATS):
-        hint = f"one of {', '.join((*FORMATS, *ARCHIVES))}"
-        what = f"the end of the name {image.name[-80:]!a} does not say its format"
+        hint = f"use one of {', '.join((*FORMATS, *ARCHIVES))}"
+        what = f"unknown image format: suffix of {image.name[-80:]!a}"
         raise ColvertError(Code.RELEASE_INVALID, what, hint=hint)
     with image.open("rb") as stream:
         packed = stream.read(len(GZIP)) == GZIP
     if called != (packed or tarfile.is_tarfile(image)):
-        raise _bad(f"it is called {image.name[-80:]!a} and is {'no' if called else 'an'} archive")
+        raise _bad(f"{image.name[-80:]!a} is {'not an' if called else 'an'} archive, unlike its suffix")
     if not called:
         return Inside(_reachable(image, work / "inside"), image.name)
     with _sound(), tarfile.open(image, "r:gz" if packed else "r:") as archive:
@@ -128,7 +128,7 @@ def _sound() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, BadGzipFile, EOFError, zlib.error, ValueError, OverflowError) as error:
-        raise _bad("the archive is damaged, or cut off", str(error)) from error
+        raise _bad("the archive is damaged or truncated", str(error)) from error
 
 
 def _disk_of(archive: tarfile.TarFile, out: Path) -> tuple[Path, str, tuple[str, ...]]:
@@ -138,7 +138,7 @@ def _disk_of(archive: tarfile.TarFile, out: Path) -> tuple[Path, str, tuple[str,
     disks = [one for one in members if one.isfile() and one.name.lower().endswith(DISKS)]
     if len(disks) != 1:
         names = ", ".join(ascii(one.name)[:80] for one in disks)
-        raise _bad(f"the archive holds {len(disks)} disks, not one{f': {names}' if names else ''}")
+        raise _bad(f"the archive contains {len(disks)} disks, not 1{f': {names}' if names else ''}")
     [disk] = disks
     _copy(_stream(archive, disk), out)
     for one in members:
@@ -153,7 +153,7 @@ def _ended(archive: tarfile.TarFile) -> None:
     archive.fileobj.seek(archive.offset)
     rest = archive.fileobj.read(BLOCK + 1)
     if len(rest) > BLOCK or rest.strip(b"\0"):
-        raise _bad("the archive has something after its last member")
+        raise _bad("the archive has data after its last member")
 
 
 def _plain(members: list[tarfile.TarInfo]) -> None:
@@ -162,9 +162,9 @@ def _plain(members: list[tarfile.TarInfo]) -> None:
     for one in members:
         path = PurePosixPath(one.name)
         if not (one.isfile() or one.isdir()) or path.is_absolute() or ".." in path.parts:
-            raise _bad(f"the archive's member {ascii(one.name)[:80]} is a link, or leads out of it")
+            raise _bad(f"the archive's member {ascii(one.name)[:80]} is a link, or outside the archive")
         if path in seen:
-            raise _bad(f"the archive has two members {ascii(one.name)[:80]}")
+            raise _bad(f"duplicate archive member {ascii(one.name)[:80]}")
         seen.add(path)
 
 
@@ -191,7 +191,7 @@ def _manifest(text: bytes, name: str, digest: str) -> None:
     """An OVF's manifest has the disk's digest."""
     rows = dict(DIGEST.findall(text.decode("utf-8", "replace")))
     if rows.get(name) != digest:
-        raise _bad("the archive's manifest has another digest of its disk, or none")
+        raise _bad("the digest of the disk in the archive's manifest is wrong or missing")
 
 
 def _bad(what: str, *detail: str) -> ColvertError:

@@ -51,7 +51,7 @@ USRHASH = re.compile(rb"(?:^|\s)usrhash=(\S*)")
 
 @dataclass
 class Report:
-    """What was checked, and what did not hold."""
+    """Passed checks, and errors."""
 
     held: list[str] = field(default_factory=list)
     errors: list[ColvertError] = field(default_factory=list)
@@ -63,31 +63,31 @@ class Report:
         self.errors.append(ColvertError(Code.RELEASE_INVALID, why, where=Location(path)))
 
     def run(self, path: str, check: Callable[[], str]) -> None:
-        """A check says what held, or fails."""
+        """Run a check, which returns its result or fails."""
         try:
             self.ok(f"{path}: {check()}")
         except ColvertError as error:
             self.errors.append(error.but(where=Location(path)))
         except (FileNotFoundError, NotADirectoryError):
-            self.bad(path, "it is missing")
+            self.bad(path, "file is missing")
 
 
 @dataclass
 class Verifier:
-    """One release's directory, and who is believed."""
+    """A release directory, and the trust root."""
 
     place: Path
     trust: Trust
     expand: Expand
     report: Report = field(default_factory=Report)
     whole: dict[str, Listed] = field(default_factory=dict)
-    """The files that are those of the index, by path; no other is looked into."""
+    """Files that match the index, by path; others are not opened."""
 
     def run(self) -> Report:
         """Check all of it; a release without a believable index is not looked at further."""
         index = self.index()
         self.whole = {one.path: one for one in index.files if self._file(one.path, one.size, one.sha256)}
-        self.report.ok(f"{len(self.whole)} of {len(index.files)} files are those of the index")
+        self.report.ok(f"{len(self.whole)} of {len(index.files)} files match the index")
         self._foreign(index)
         for path in (index.uki, index.loader):
             self._inside(index, path, partial(self._program, index, path))
@@ -103,13 +103,13 @@ class Verifier:
         if path in self.whole:
             self.report.run(path, check)
         elif path not in {one.path for one in index.files}:
-            self.report.bad(path, "the index does not list it")
+            self.report.bad(path, "not listed in the index")
 
     def index(self) -> Contents:
         """The release index, signed by keys of the trust root."""
         path = self.place / FILE
         if not path.exists():
-            what = "there is no release index: the release is not signed"
+            what = "no release index: the release is not signed"
             raise ColvertError(Code.RELEASE_INVALID, what, where=Location(str(path)))
         try:
             data = read_regular(path, contents.MAX_SIZE)
@@ -122,7 +122,7 @@ class Verifier:
         self._known(index.keys.release, "release-index")
         images = self.trust.policy.image_ids
         if images and index.image_id not in images:
-            what = f"the policy of the trust root has no image {index.image_id}"
+            what = f"the policy of the trust root does not allow the image {index.image_id}"
             raise ColvertError(Code.POLICY, what, where=Location(str(path)))
         self.report.ok(f"{FILE}: {index.image_id} {index.version}, {text}")
         return index
@@ -134,32 +134,34 @@ class Verifier:
         """The payload of an envelope that enough of the known keys signed."""
         envelope = parse(data)
         if envelope.to_bytes() != data:
-            raise ColvertError(Code.RELEASE_INVALID, "the envelope is not written as it was signed")
+            raise ColvertError(Code.RELEASE_INVALID, "the envelope is not in canonical form")
         if envelope.payload_type != payload_type:
-            raise ColvertError(Code.RELEASE_INVALID, f"it holds {envelope.payload_type[:80]!r}")
+            raise ColvertError(
+                Code.RELEASE_INVALID, f"unexpected payload type {envelope.payload_type[:80]!r}"
+            )
         try:
             payload = from_base64(envelope.payload)
             given = {one.keyid: from_base64(one.sig) for one in envelope.signatures}
         except ValueError as error:
-            raise ColvertError(Code.RELEASE_INVALID, f"no signed envelope: {error}") from error
+            raise ColvertError(Code.RELEASE_INVALID, f"not a signed envelope: {error}") from error
         found = envelope_signers(payload_type, payload, given.values(), known)
         revoked = sorted(set(given) & self.trust.revoked)
         _enough(len(found), self.trust.policy.threshold(name), "signed by", revoked)
         if not found <= set(given):
-            raise ColvertError(Code.SIGNATURE_INVALID, "a signature does not say whose it is")
+            raise ColvertError(Code.SIGNATURE_INVALID, "a signature has the wrong key id")
         strangers = ", ".join(sorted(key[:16] for key in set(given) - found))
         if strangers:
-            self.report.ok(f"note: also signed by {strangers}, which is no key of the trust root")
+            self.report.ok(f"note: also signed by {strangers}, not in the trust root")
         return payload, f"signed by {_names(known, found)}"
 
     def _file(self, name: str, size: int, sha256: str) -> bool:
         path = self.place / name
         if not path.is_file() or path.is_symlink():
-            self.report.bad(name, "it is missing")
+            self.report.bad(name, "file is missing")
         elif path.stat().st_size != size:
-            self.report.bad(name, f"it has {path.stat().st_size} bytes instead of {size}")
+            self.report.bad(name, f"{path.stat().st_size} bytes, not {size}")
         elif digest_file(path) != sha256:
-            self.report.bad(name, "it is not the release's: another SHA-256")
+            self.report.bad(name, "SHA-256 mismatch")
         else:
             return True
         return False
@@ -168,15 +170,15 @@ class Verifier:
         known = {one.path for one in index.files} | {one.path for one in index.envelopes}
         for name in contents.paths(self.place):
             if name not in known:
-                self.report.bad(name, "it is no part of the release")
+                self.report.bad(name, "not part of the release")
 
     def _known(self, name: str, item: str) -> None:
         """Where a policy names keys, no other counts: not a checkout's either."""
         keys = self.trust.policy.keys
         if keys and name not in keys:
-            raise ColvertError(Code.POLICY, f"the policy of the trust root has no key {name}")
+            raise ColvertError(Code.POLICY, f"the policy of the trust root does not allow the key {name}")
         if keys and keys[name].items and item not in keys[name].items:
-            what = f"by the policy of the trust root, the key {name} does not sign {item}"
+            what = f"the policy of the trust root does not allow the key {name} for {item}"
             raise ColvertError(Code.POLICY, what)
 
     def _program(self, index: Contents, path: str) -> str:
@@ -192,13 +194,13 @@ class Verifier:
 
     def _root_hash(self, index: Contents) -> str:
         if (self.place / ROOT_HASH).read_bytes() != index.root_hash.encode():
-            raise ColvertError(Code.RELEASE_INVALID, "it is another root hash than the index's")
+            raise ColvertError(Code.RELEASE_INVALID, "the root hash differs from the index")
         name = index.keys.usr
         self._known(name, "usr-root-hash")
         if name == DEVELOPMENT:
             return "the root hash is not signed (a development build)"
         if ROOT_HASH_SIGNATURE not in self.whole:
-            raise ColvertError(Code.RELEASE_INVALID, "the release's signature of it is missing")
+            raise ColvertError(Code.RELEASE_INVALID, "the signature of the root hash is missing")
         found = {key_id(one) for one in self._root_hash_signers(index)}
         _enough(len(found), self.trust.policy.threshold(name), "PKCS#7 signature by", [name])
         return f"PKCS#7 signature of the root hash by {_names(self.trust.named(name), found)}"
@@ -212,7 +214,7 @@ class Verifier:
         if index.keys.usr != DEVELOPMENT:
             self._inside(index, VERITY_SIGNATURE, partial(self._partition, index))
         elif VERITY_SIGNATURE in {one.path for one in index.files}:
-            self.report.bad(VERITY_SIGNATURE, "the release is one whose root hash nobody signs")
+            self.report.bad(VERITY_SIGNATURE, "unexpected signature: the release's root hash is not signed")
 
     def _partition(self, index: Contents) -> str:
         data = (self.place / VERITY_SIGNATURE).read_bytes()
@@ -221,30 +223,30 @@ class Verifier:
         if ROOT_HASH_SIGNATURE not in self.whole or data != signature_partition(
             index.root_hash, digits, (self.place / ROOT_HASH_SIGNATURE).read_bytes()
         ):
-            what = f"it does not hold the root hash and {ROOT_HASH_SIGNATURE}"
+            what = f"it does not contain the root hash and {ROOT_HASH_SIGNATURE}"
             raise ColvertError(Code.RELEASE_INVALID, what)
         if digits in _fingerprints(self._root_hash_signers(index)):
             return f"{ROOT_HASH_SIGNATURE}, for a partition"
         if digits in _fingerprints(self.trust.certificates(index.keys.usr)):
-            what = "it names the certificate of a key that did not sign the root hash"
+            what = "it contains the certificate of a key that did not sign the root hash"
             raise ColvertError(Code.SIGNATURE_INVALID, what)
-        return f"{ROOT_HASH_SIGNATURE}, and the certificate {digits[:16]}, which is none of the trust root"
+        return f"{ROOT_HASH_SIGNATURE}, and the certificate {digits[:16]}, not in the trust root"
 
     def _envelope(self, index: Contents, one: Enveloped) -> str:
         limit = update.MAX_SIZE if one.payload_type == update.PAYLOAD_TYPE else contents.MAX_SIZE
         data = read_regular(self.place / one.path, limit)
         if one.payload_type not in ITEMS:
-            raise ColvertError(Code.RELEASE_INVALID, f"it holds {one.payload_type!a}")
+            raise ColvertError(Code.RELEASE_INVALID, f"unexpected payload type {one.payload_type!a}")
         self._known(index.keys.release, ITEMS[one.payload_type])
         known = self._release_keys(index)
         payload, text = self._opened(data, one.payload_type, known, index.keys.release)
         if one.payload_type == update.PAYLOAD_TYPE:
             made = parse_index(payload, self.place / one.path)
             if _identity(made) != _identity(index):
-                what = f"it is of {made.image_id} {made.version} for {made.architecture}"
+                what = f"it describes {made.image_id} {made.version} for {made.architecture}"
                 raise ColvertError(Code.RELEASE_INVALID, what)
         if digest_bytes(payload) != one.sha256:
-            raise ColvertError(Code.RELEASE_INVALID, "its content is another one than the index says")
+            raise ColvertError(Code.RELEASE_INVALID, "its content does not match the index")
         if one.payload_type == PROVENANCE_TYPE:
             self._subjects(index, payload)
         elif one.path.endswith("/index.json"):
@@ -255,7 +257,7 @@ class Verifier:
         """What a statement is about are files of this release."""
         statement, files = parse_statement(payload, self.place / "provenance.json"), contents.described(index)
         if (statement.image_id, statement.version) != (index.image_id, index.version):
-            what = f"it is of {statement.image_id} {statement.version[:80]!a}"
+            what = f"it describes {statement.image_id} {statement.version[:80]!a}"
             raise ColvertError(Code.RELEASE_INVALID, what)
         given = {one.name: one.digest.sha256 for one in statement.subject}
         for name, digest in given.items():
@@ -265,17 +267,17 @@ class Verifier:
                 row = name in {one.path for one in index.envelopes}
                 held = row and digest_bytes(read_regular(self.place / name, contents.MAX_SIZE)) == digest
             if not held:
-                raise ColvertError(
-                    Code.RELEASE_INVALID, f"it is about another {name[:80]!a} than the release's"
-                )
+                raise ColvertError(Code.RELEASE_INVALID, f"{name[:80]!a} differs from the release")
         if index.uki not in given:
-            raise ColvertError(Code.RELEASE_INVALID, f"it is not about {index.uki}")
+            raise ColvertError(Code.RELEASE_INVALID, f"{index.uki} is not among its subjects")
 
     def _update(self, made: Index, index: Contents) -> None:
         """The update files become the release's /usr and UKI."""
         folder = self.place / "update"
         if (made.parts.signature is None) != (VERITY_SIGNATURE not in self.whole):
-            self.report.bad("update/index.json", f"{VERITY_SIGNATURE} is not in both update and release")
+            self.report.bad(
+                "update/index.json", f"{VERITY_SIGNATURE} must be in both update and release, or in neither"
+            )
         for name, part in made.parts.items():
             for file in part.files:
                 self._inside(index, f"update/{file.name}", partial(self._row, file, name))
@@ -287,15 +289,15 @@ class Verifier:
             if usr.is_file() and tree.is_file():
                 self.report.run("usr", partial(_tree, usr, tree, index))
         expires = datetime.fromtimestamp(min(made.expires, 1 << 37), UTC)
-        note = " (past: machines refuse it)" if expires < datetime.now(UTC) else ""
+        note = " (expired: machines refuse it)" if expires < datetime.now(UTC) else ""
         self.report.ok(
-            f"update index: for machines from {made.from_at_least} on, until {expires:%Y-%m-%d}{note}"
+            f"update index: for machines from {made.from_at_least} on, expires {expires:%Y-%m-%d}{note}"
         )
 
     def _row(self, file: update.File, name: str) -> str:
         row = self.whole[f"update/{file.name}"]
         if (row.size, row.sha256) != (file.size, file.sha256):
-            what = f"it is not the file of {name} that the update index names"
+            what = f"it differs from the file of {name} in the update index"
             raise ColvertError(Code.RELEASE_INVALID, what)
         return f"{name}, {f'from {file.origin.version}' if file.origin else 'whole'}"
 
@@ -305,15 +307,15 @@ class Verifier:
         except ColvertError as error:
             if error.code is not Code.COMMAND_FAILED:
                 raise
-            what = f"it does not become the {part.size} bytes of the {name}"
+            what = f"it does not decompress to the {part.size} bytes of the {name}"
             raise ColvertError(Code.RELEASE_INVALID, what, detail=error.detail) from error
         if out.stat().st_size != part.size or digest_file(out) != part.sha256:
             out.unlink()
-            raise ColvertError(Code.RELEASE_INVALID, f"it does not hold the {name} of the index")
+            raise ColvertError(Code.RELEASE_INVALID, f"it does not contain the {name} of the index")
         same = {"uki": index.uki, update.SIGNATURE: VERITY_SIGNATURE}.get(name)
         if same and (same not in self.whole or part.sha256 != self.whole[same].sha256):
-            raise ColvertError(Code.RELEASE_INVALID, f"its {name} is not {same}")
-        return f"holds the {name} of the index"
+            raise ColvertError(Code.RELEASE_INVALID, f"its {name} differs from {same}")
+        return f"contains the {name} of the index"
 
 
 def _identity(one: Index | Contents) -> tuple[str, ...]:
@@ -328,9 +330,9 @@ def read_regular(path: Path, limit: int) -> bytes:
     """The bytes of a file that anybody may have put there: no link is followed, no pipe waited for."""
     info = path.lstat()
     if not stat.S_ISREG(info.st_mode):
-        raise ColvertError(Code.RELEASE_INVALID, "it is no regular file")
+        raise ColvertError(Code.RELEASE_INVALID, "not a regular file")
     if info.st_size > limit:
-        raise ColvertError(Code.RELEASE_INVALID, f"it is larger than {limit} bytes")
+        raise ColvertError(Code.RELEASE_INVALID, f"larger than {limit} bytes")
     return path.read_bytes()
 
 
@@ -338,7 +340,7 @@ def _tree(usr: Path, tree: Path, index: Contents) -> str:
     wrong = check_tree(usr, tree, index.root_hash)
     if wrong:
         raise ColvertError(Code.RELEASE_INVALID, wrong)
-    return f"every block is that of root hash {index.root_hash[:16]}…"
+    return f"all blocks match the root hash {index.root_hash[:16]}…"
 
 
 def _names_root_hash(path: Path, index: Contents) -> str:
@@ -346,11 +348,11 @@ def _names_root_hash(path: Path, index: Contents) -> str:
     pe = authenticode.parse_pe(path.read_bytes())
     line = pe.section(".cmdline").rstrip(b"\0\n")
     if [one.decode("ascii", "replace") for one in USRHASH.findall(line)] != [index.root_hash]:
-        raise ColvertError(Code.RELEASE_INVALID, "its command line does not name the root hash")
+        raise ColvertError(Code.RELEASE_INVALID, "its command line does not contain the root hash")
     said = dict(_pairs(pe.section(".osrel").rstrip(b"\0").decode("utf-8", "replace")))
     if (said.get("IMAGE_ID"), said.get("IMAGE_VERSION")) != (index.image_id, index.version):
-        raise ColvertError(Code.RELEASE_INVALID, "its os-release is of another image or version")
-    return "its command line names the root hash, its os-release the version"
+        raise ColvertError(Code.RELEASE_INVALID, "its os-release has another image id or version")
+    return "command line and os-release match the release"
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

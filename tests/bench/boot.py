@@ -47,7 +47,9 @@ def seconds(image: Path, host: Host, cpus: int) -> float:
 @click.option("--runs", default=3, show_default=True, help="Boots of each.")
 @click.option("--cpus", default=2, show_default=True, help="Processors of the machine.")
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def main(ours: Path, debian: Path, runs: int, cpus: int, home: Path | None) -> None:
     place = open_home(home)

@@ -218,7 +218,9 @@ def _row(what: str, mine: tuple[float, float], theirs: tuple[float, float]) -> R
 
 @click.command()
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 @click.option("--disk", type=click.Path(path_type=Path, exists=True), help="A disk that was built.")
 @click.option("--synthetic", "made_up", is_flag=True, help="A disk like it, without building anything.")

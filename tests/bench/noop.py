@@ -30,7 +30,9 @@ def hashing() -> float:
 @click.command()
 @click.option("--runs", default=5, show_default=True)
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def main(runs: int, home: Path | None) -> None:
     place = open_home(home)

@@ -28,7 +28,9 @@ FILE = f"overlays/colvert/{PACKAGE}/files/usr/lib/sysctl.d/50-colvert.conf"
 @click.command()
 @click.option("--runs", default=3, show_default=True)
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def main(runs: int, home: Path | None) -> None:
     place = open_home(home)

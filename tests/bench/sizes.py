@@ -101,7 +101,9 @@ def memory(home: Path) -> list[Row]:
 
 @click.command()
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def main(home: Path | None) -> None:
     place = open_home(home).root

@@ -86,7 +86,9 @@ def deltas(what: str, old: Made, new: Made, scratch: Path) -> tuple[int, list[Ro
 @click.command()
 @click.option("--openssl", type=click.Path(path_type=Path), help="A manifest whose overlay rebuilds openssl.")
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Where the SDK and the store are [COLVERT_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home directory with the SDK and the store [COLVERT_HOME].",
 )
 def main(openssl: Path | None, home: Path | None) -> None:
     with open_place(open_home(home).root) as scratch:

@@ -216,7 +216,7 @@ def test_another_key_signs_later(releases: Releases) -> None:
     session = releases.session(variant)
     place = build_images(session, ("qemu",), releases.place / "other", (folder(releases, SECOND),)) / "update"
     assert not (place / SIGNED).exists() and not (place / "1.11.0.json").exists()
-    assert any("request.json waits for the keys fleet" in event.text for event in releases.seen)
+    assert any("request.json requires signatures by fleet" in event.text for event in releases.seen)
     index = read_index(place / UNSIGNED)
     assert (place / UNSIGNED).read_bytes() == index.payload()
     assert (index.channel, index.from_at_least) == ("beta 2", "1.9.0")

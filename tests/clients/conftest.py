@@ -1,4 +1,4 @@
-"""Tests with the platforms' own clients: a desk with a clean home for each test."""
+"""Tests with the platforms' own clients: a workspace with a clean home for each test."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from builder.sandbox.run import hand_over
 from tests.build.places import open_place
-from tests.clients.desk import Desk
 from tests.clients.root import Clients
+from tests.clients.workspace import Desk
 from tests.targets import Targets
 
 

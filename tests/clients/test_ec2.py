@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.desk import Desk
+from tests.clients.workspace import Desk
 from tests.targets import Targets
 
 ENV = {

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from builder.machine.console import Console
-from tests.clients.desk import HOME, Desk
+from tests.clients.workspace import HOME, Desk
 from tests.targets import Targets
 
 BOOT_SECONDS = 1200.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from tests.clients.desk import Desk
+from tests.clients.workspace import Desk
 from tests.targets import Targets
 
 INFO = 'cot info --verbose "$1"'

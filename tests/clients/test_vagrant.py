@@ -14,7 +14,7 @@ import pytest
 
 from builder.machine.console import Console
 from builder.platforms.vagrant import PROVIDERS
-from tests.clients.desk import Desk
+from tests.clients.workspace import Desk
 from tests.targets import Targets
 
 NAMES = [provider.name for provider in PROVIDERS]

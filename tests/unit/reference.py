@@ -13,79 +13,79 @@ from builder.cli.man import _commands
 from builder.errors import Code, Exit
 from builder.pipeline.events import Event, Kind
 
-# What the names in the code do not say by themselves. A new member needs a line here.
+# Descriptions of exits, codes and events. A new member requires a line here.
 EXITS: Mapping[Exit, str] = {
-    Exit.OK: "It was done, or there was nothing to do.",
-    Exit.BUILD: "The input was good, but something failed on the way: the log, or the machine, tells what.",
-    Exit.INPUT: "Nothing was begun: the manifest, the command line or this machine has to change first.",
-    Exit.INTERRUPTED: "Stopped by Ctrl-C. What was finished is in the store.",
+    Exit.OK: "Success, or nothing to do.",
+    Exit.BUILD: "The input was valid, but a step failed; see the log or the output of the machine.",
+    Exit.INPUT: "The command did not start: fix the manifest, the command line or this machine first.",
+    Exit.INTERRUPTED: "Interrupted by Ctrl-C. Finished stages are in the store.",
 }
 CODES: Mapping[Code, str] = {
     Code.MANIFEST_MISSING: "The manifest cannot be read.",
-    Code.MANIFEST_SYNTAX: "A manifest is no YAML, or uses a part of YAML that manifests do not have.",
-    Code.MANIFEST_INVALID: "A key or value that a manifest cannot have; all of a file are told at once.",
-    Code.INCLUDE_MISSING: "An included file is not there.",
-    Code.INCLUDE_CYCLE: "A file includes itself, directly or by way of others.",
-    Code.OVERLAY_MISSING: "A directory, repository or commit named under `overlays` is missing, or is none.",
-    Code.OVERLAY_INVALID: "A file of an overlay is not what it has to be, such as a name that cannot be one.",
-    Code.UNRESOLVABLE: "Portage finds no set of packages that fits; its reason is in the detail.",
-    Code.UNKNOWN_PACKAGE: "No package of the plan has that name.",
-    Code.UNKNOWN_TARGET: "No platform has that name.",
-    Code.PACKAGE_REFUSED: "A package does what an image would lose, such as capabilities of files.",
+    Code.MANIFEST_SYNTAX: "A manifest is not valid YAML, or uses unsupported YAML features.",
+    Code.MANIFEST_INVALID: "A manifest has an invalid key or value; all errors are reported at once.",
+    Code.INCLUDE_MISSING: "An included file is missing.",
+    Code.INCLUDE_CYCLE: "A file includes itself, directly or through other files.",
+    Code.OVERLAY_MISSING: "A directory, repository or commit under `overlays` is missing or invalid.",
+    Code.OVERLAY_INVALID: "A file of an overlay is invalid, such as its name in `profiles/repo_name`.",
+    Code.UNRESOLVABLE: "Portage cannot resolve the packages; the detail has its output.",
+    Code.UNKNOWN_PACKAGE: "No package of the plan has this name.",
+    Code.UNKNOWN_TARGET: "No platform has this name.",
+    Code.PACKAGE_REFUSED: "A package has files that an image cannot store, such as file capabilities.",
     Code.LICENCE_REFUSED: "A package of the image has a licence that the manifest refuses or does not allow.",
-    Code.LICENCE_TEXT: "A licence of a package of the image has no text in an overlay's `licenses/`.",
-    Code.USAGE: "An argument that cannot be, or a file that cannot be used.",
-    Code.HOST_TOOL: "A program that the host must have is missing; the hint names its package.",
-    Code.NO_USERNS: "This machine forbids user namespaces; `colvert doctor` names the knob.",
-    Code.NO_SPACE: "Too little room on the disk.",
-    Code.BUSY: "Another process uses it now.",
-    Code.NOT_BUILT: "What the command works on has not been built yet.",
+    Code.LICENCE_TEXT: "The text of a package's licence is missing from the overlays' `licenses/`.",
+    Code.USAGE: "An invalid argument, or an unusable file.",
+    Code.HOST_TOOL: "A required program is missing on the host; the hint has its package.",
+    Code.NO_USERNS: "User namespaces are disabled on this machine; `colvert doctor` prints the setting.",
+    Code.NO_SPACE: "Not enough free space on the disk.",
+    Code.BUSY: "In use by another process.",
+    Code.NOT_BUILT: "The image or release is not built yet.",
     Code.RELEASE_INVALID: "Update files, or their index, are damaged, incomplete or of another system.",
-    Code.LOCK_INVALID: "A lock that is missing, damaged, or of another format.",
-    Code.LOCK_DIFFERS: "Something is not as the lock has it; each difference is told with both values.",
-    Code.SOURCES_INVALID: "An export of sources that is damaged, not whole, or does not fit this Colvert.",
-    Code.SIGNATURE_INVALID: "A signature is missing, damaged, over something else, or not by a trusted key.",
-    Code.POLICY: "What should be signed is not what the policy allows.",
-    Code.FETCH_FAILED: "No place has a source; the detail tells what each answered.",
-    Code.WRONG_DIGEST: "A source is not the one that the overlay's Manifest pins. It was not unpacked.",
-    Code.COMMAND_FAILED: "A program failed; the hint is the command line that runs it again.",
+    Code.LOCK_INVALID: "A lock file is missing, damaged, or of another format.",
+    Code.LOCK_DIFFERS: "An input differs from the lock file; every difference is reported with both values.",
+    Code.SOURCES_INVALID: "A source export is damaged, incomplete, or of another Colvert.",
+    Code.SIGNATURE_INVALID: "A signature is missing, damaged, of other content, or not by a trusted key.",
+    Code.POLICY: "The signing policy does not allow an item.",
+    Code.FETCH_FAILED: "A source was not found on any mirror; the detail has the answer of each.",
+    Code.WRONG_DIGEST: "A source does not match its digest in the Manifest. It was not unpacked.",
+    Code.COMMAND_FAILED: "A program failed; the hint is the command line to run it again.",
     Code.PACKAGE_FAILED: "A package failed to build; the detail is the end of its log.",
-    Code.SDK_FAILED: "The SDK could not be made.",
-    Code.STORE_CORRUPT: "A stored entry did not match its digest. It was set aside; the next run remakes it.",
-    Code.STORE_UNREADABLE: "The store has another format, or cannot be read now. Nothing was removed.",
-    Code.IMAGE_INVALID: "The packages do not make an image: two bring one file, or a needed one is missing.",
-    Code.TOO_LARGE: "An output does not fit where it has to go.",
-    Code.BOOT_FAILED: "A machine did not come up, or told of trouble on its way.",
-    Code.AUDIT_FAILED: "An image has what its policy does not allow, or the policy is out of date.",
+    Code.SDK_FAILED: "The SDK could not be created.",
+    Code.STORE_CORRUPT: "A store entry did not match its digest. It was set aside; the next run rebuilds it.",
+    Code.STORE_UNREADABLE: "The store cannot be read, or has another format. Nothing was removed.",
+    Code.IMAGE_INVALID: "The packages do not form an image: a file conflict, or a missing file.",
+    Code.TOO_LARGE: "An output exceeds its size limit.",
+    Code.BOOT_FAILED: "A machine did not boot, or its console shows errors.",
+    Code.AUDIT_FAILED: "An image has findings that its policy does not allow, or the policy is out of date.",
 }
 KINDS: Mapping[Kind, tuple[str, str]] = {
-    Kind.PLANNED: ("total", "The packages are known."),
-    Kind.STARTED: ("stage, label", "A stage runs; it was not in the store."),
-    Kind.PHASE: ("stage, label, phase", "A running stage has come to its next step."),
-    Kind.FINISHED: ("stage, label, seconds", "A stage is done and its output is in the store."),
-    Kind.CACHED: ("stage, label", "A stage's output was in the store."),
-    Kind.FAILED: ("stage, label, seconds, text", "A stage failed. Others that run are finished first."),
-    Kind.TRANSFER: ("stage, label, done, total", "A source is coming in."),
-    Kind.MESSAGE: ("text", "Something to know."),
-    Kind.WARNING: ("text", "Something to look after."),
-    Kind.OUTPUT: ("stage, label, text", "A file of the result is in its place."),
+    Kind.PLANNED: ("total", "The packages are resolved."),
+    Kind.STARTED: ("stage, label", "A stage started; it was not in the store."),
+    Kind.PHASE: ("stage, label, phase", "A running stage reached its next phase."),
+    Kind.FINISHED: ("stage, label, seconds", "A stage finished, and its output is in the store."),
+    Kind.CACHED: ("stage, label", "A stage's output was found in the store."),
+    Kind.FAILED: ("stage, label, seconds, text", "A stage failed. Other running stages finish first."),
+    Kind.TRANSFER: ("stage, label, done, total", "Progress of a download."),
+    Kind.MESSAGE: ("text", "Information for the user."),
+    Kind.WARNING: ("text", "A problem that does not stop the build."),
+    Kind.OUTPUT: ("stage, label, text", "An output file was written."),
 }
 
 
 def exit_codes() -> str:
     """The tables of `docs/reference/exit-codes.md`."""
-    lines = ["| exit | when |", "| --- | --- |"]
+    lines = ["| exit | meaning |", "| --- | --- |"]
     lines += [f"| {value.value} | {EXITS[value]} |" for value in Exit]
-    lines += ["", "| code | exit | what it means |", "| --- | --- | --- |"]
+    lines += ["", "| code | exit | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{code.value}` | {code.exit.value} | {CODES[code]} |" for code in Code]
     return "\n".join(lines) + "\n"
 
 
 def events() -> str:
     """The tables of `docs/reference/events.md`."""
-    lines = ["| kind | fields that count | what happened |", "| --- | --- | --- |"]
+    lines = ["| kind | fields | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{kind.value}` | {fields} | {text} |" for kind, (fields, text) in KINDS.items()]
-    lines += ["", "| field | type | what it says |", "| --- | --- | --- |"]
+    lines += ["", "| field | type | meaning |", "| --- | --- | --- |"]
     schema = Event.model_json_schema()["properties"]
     for name, field in Event.model_fields.items():
         kind = schema[name].get("type", "string")
@@ -94,7 +94,7 @@ def events() -> str:
 
 
 _WITHOUT: Mapping[str, str] = {
-    "kind": "what happened, one of the kinds above",
+    "kind": "kind of the event, see above",
     "time": "seconds since 1970, to the millisecond",
 }
 

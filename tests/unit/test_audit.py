@@ -102,7 +102,7 @@ def test_what_tmpfiles_will_make(tmp_path: Path) -> None:
         ("world_writable", "run/a", "0777"),
         ("setuid", "run/b", "4711"),
     ]
-    assert found[0].what.endswith("made by usr/lib/tmpfiles.d/x.conf:1")
+    assert found[0].what.endswith("created by usr/lib/tmpfiles.d/x.conf:1")
 
 
 def test_links_that_lead_to_nothing(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_files_of_nobody(tmp_path: Path) -> None:
     found = list(check_files(Tree(tree.path, owners, tree.packages)))
     assert told(found) == [("owners", "usr/a", ""), ("owners", "usr/c", ""), ("owners", "usr/e", "")]
     assert "sys-apps/other-1" in found[1].what
-    assert "not there" in found[2].what
+    assert "missing" in found[2].what
 
 
 def test_hardening_is_told_for_each_binary(tmp_path: Path) -> None:

@@ -52,11 +52,11 @@ def test_every_check_has_its_list_and_its_line() -> None:
         ("setuid:\n  - files: [a]\n    mode: 4755\n", (2, 5), "reason"),
         ("setuid:\n  - files: [a]\n    mode: 999\n    reason: for the test\n", (3, 11), "octal"),
         ("hardening:\n  - {files: [a], lacks: [pi], reason: for the test}\n", (2, 26), "pie"),
-        ("links:\n  - {files: [/a], to: [b], reason: for the test}\n", (2, 14), "without the first /"),
+        ("links:\n  - {files: [/a], to: [b], reason: for the test}\n", (2, 14), "without the leading /"),
         ("setuids: []\n", (1, 1), "setuid"),
         ("version: 2\n", (1, 10), "1"),
         ("owners:\n  - {files: [a], reason: why}\n", (2, 26), "reason"),
-        ("owners:\n  - {files: [], reason: for the test}\n", (2, 13), "one entry at least"),
+        ("owners:\n  - {files: [], reason: for the test}\n", (2, 13), "at least one entry"),
     ],
 )
 def test_mistakes_have_a_place(tmp_path: Path, text: str, place: tuple[int, int], words: str) -> None:

@@ -125,21 +125,21 @@ def test_the_second_table_agrees_with_the_first() -> None:
         field(LAST, 24, "Q", 1),
         field(LAST, 56, "Q", 1),
     ):
-        assert "second partition table" in refused(changed(last, change))
-    assert "second partition table" in refused(changed(0, entry(1, poke(56, b"X"))))
+        assert "backup partition table" in refused(changed(last, change))
+    assert "backup partition table" in refused(changed(0, entry(1, poke(56, b"X"))))
 
 
 def test_a_table_of_another_size_of_disk() -> None:
     """Whoever has the larger disk may read what lies at its end."""
     disk = disk_of_ours()
     assert "partition table is damaged" in refused(replace(disk, size=SIZE + MIB))
-    assert "sectors" in refused(replace(disk, size=SIZE + 1))
+    assert "sector size" in refused(replace(disk, size=SIZE + 1))
 
 
 @pytest.mark.parametrize("at", [34 * SECTOR, MIB - 1, 2000 * MIB, OEM[0] + OEM[1], SIZE - TAIL - 1])
 def test_data_outside_of_all_partitions(at: int) -> None:
     disk = changed(at - at % CHUNK, poke(at % CHUNK, b"!"))
-    assert f"data outside of all partitions, at byte {at - at % CHUNK}" in refused(disk)
+    assert f"data outside the partitions at byte {at - at % CHUNK}" in refused(disk)
 
 
 def test_partitions_over_each_other_or_over_the_tables() -> None:
@@ -155,7 +155,7 @@ def test_partitions_over_each_other_or_over_the_tables() -> None:
         rows = {**one.chunks, 0: MemoryChunk(bytes(first)), end: MemoryChunk(bytes(tail))}
         return replace(one, chunks=dict(sorted(rows.items())))
 
-    assert "over each other" in refused(place(1000 * MIB, 7000 * MIB))
-    assert "not within the disk" in refused(place(SECTOR, MIB - 1))
-    assert "not within the disk" in refused(place(7000 * MIB, SIZE - TAIL))
+    assert "overlap" in refused(place(1000 * MIB, 7000 * MIB))
+    assert "exceeds the disk" in refused(place(SECTOR, MIB - 1))
+    assert "exceeds the disk" in refused(place(7000 * MIB, SIZE - TAIL))
     check(place(3000 * MIB, SIZE - TAIL - 1))

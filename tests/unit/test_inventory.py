@@ -132,7 +132,7 @@ def test_inventories_are_found_in_releases_and_trees(tmp_path: Path) -> None:
     assert stored_inventory(tmp_path / "some.yaml") is None
     with pytest.raises(ColvertError, match="no such release"):
         stored_inventory(tmp_path / "gone")
-    with pytest.raises(ColvertError, match="no release and no tree"):
+    with pytest.raises(ColvertError, match="not a release or tree"):
         stored_inventory(tmp_path)
 
 

@@ -72,8 +72,8 @@ def test_half_an_event_is_not_lost(pair: tuple[socket.socket, socket.socket]) ->
     ("answer", "text"),
     [
         (b'{"error": {"class": "GenericError", "desc": "no such thing"}}\n', "no such thing"),
-        (b"not json\n", "no JSON"),
-        (b"[1]\n", "no JSON object"),
+        (b"not json\n", "invalid JSON"),
+        (b"[1]\n", "other than an object"),
     ],
 )
 def test_a_bad_answer(pair: tuple[socket.socket, socket.socket], answer: bytes, text: str) -> None:

@@ -161,7 +161,7 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
 def test_an_address_that_is_none_is_an_answer(tmp_path: Path) -> None:
     with pytest.raises(ColvertError) as caught:
         Fetcher(tmp_path, "", Events()).fetch(pinned("http://[bad/x", "ftp://host/x"))
-    assert [line.rpartition(": ")[2] for line in caught.value.detail] == ["not an http address"] * 2
+    assert [line.rpartition(": ")[2] for line in caught.value.detail] == ["not an HTTP URL"] * 2
 
 
 def test_a_full_disk_is_not_blamed_on_the_server(tmp_path: Path, proxy: Files) -> None:

@@ -54,7 +54,7 @@ HARM: dict[str, Callable[[Path], object]] = {
     "distfiles/a.tar is damaged: its sha256": lambda root: (root / "distfiles/a.tar").write_bytes(b"sourcf"),
     "distfiles/a.tar is damaged: its size": lambda root: (root / "distfiles/a.tar").write_bytes(b"sour"),
     "manifest.yaml is missing": lambda root: (root / "manifest.yaml").unlink(),
-    "more does not belong here": lambda root: (root / "more").touch(),
+    "more is not part of the export": lambda root: (root / "more").touch(),
     "link is damaged: its link": _relink,
     "manifest.yaml has mode 0600": lambda root: (root / "manifest.yaml").chmod(0o600),
 }

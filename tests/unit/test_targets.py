@@ -30,7 +30,7 @@ def test_an_unknown_target_is_told_with_what_was_meant(given: str, meant: str) -
     assert caught.value.exit == 2
     assert given in caught.value.what
     assert meant in caught.value.what
-    assert [other.what for other in caught.value.others] == ["there is no target 'nonsense'"]
+    assert [other.what for other in caught.value.others] == ["unknown target 'nonsense'"]
 
 
 def manifest(tmp_path: Path, platforms: str, more: str = "") -> LoadedManifest:

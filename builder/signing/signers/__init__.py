@@ -39,7 +39,7 @@ def open_signer(address: str, ask: Ask) -> KeySigner:
             try:
                 found = import_module(f"{__name__}.{module}")
             except ImportError as error:
-                what = f"keys of the kind {prefix} need the extra [{extra}]: {error}"
+                what = f"{prefix} keys require the extra [{extra}]: {error}"
                 raise ColvertError(Code.USAGE, what, hint=f"pip install 'colvert[{extra}]'") from error
             opened: KeySigner = found.open_key(address, ask)
             return opened

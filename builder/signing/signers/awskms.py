@@ -61,4 +61,4 @@ def open_key(address: str, ask: Ask) -> KmsKey:
 
 
 def _failed(name: str, error: Exception) -> ColvertError:
-    return ColvertError(Code.USAGE, f"AWS KMS does not sign with {name}: {error}")
+    return ColvertError(Code.USAGE, f"AWS KMS cannot sign with {name}: {error}")

@@ -28,7 +28,7 @@ _sessions: dict[tuple[str, bytes], pkcs11.Session] = {}
 
 @dataclass(frozen=True)
 class Uri:
-    """What a pkcs11: URI says."""
+    """Attributes of a pkcs11: URI."""
 
     module: str
     token: str | None = None
@@ -52,7 +52,7 @@ class TokenKey:
         try:
             return self._sign(message)
         except pkcs11.PKCS11Error as error:
-            raise _failed(f"the token does not sign: {type(error).__name__}") from error
+            raise _failed(f"the token failed to sign: {type(error).__name__}") from error
 
     def _sign(self, message: bytes) -> bytes:
         kind = self.key.key_type
@@ -76,10 +76,10 @@ def parse_uri(address: str) -> Uri:
         set(options) - {"module-path", "pin-value", "pin-source"}
     )
     if unknown:
-        raise _failed(f"the URI says {', '.join(sorted(unknown))}, which is not known here")
+        raise _failed(f"unknown attribute in the URI: {', '.join(sorted(unknown))}")
     module = options.get("module-path") or os.environ.get("COLVERT_PKCS11_MODULE")
     if not module:
-        raise _failed("no module: ?module-path=FILE.so in the URI, or COLVERT_PKCS11_MODULE")
+        raise _failed("no PKCS#11 module: add ?module-path=FILE.so to the URI, or set COLVERT_PKCS11_MODULE")
     pin = options.get("pin-value")
     if "pin-source" in options:
         pin = Path(options["pin-source"].removeprefix("file:")).read_text().rstrip("\n")
@@ -127,7 +127,7 @@ def _public(key: pkcs11.PublicKey) -> PublicKey:
         try:
             return PublicKey(EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point))
         except ValueError as error:
-            raise _failed("of elliptic curves, only P-256 and Ed25519 sign releases") from error
+            raise _failed("unsupported curve: only P-256 and Ed25519 are supported") from error
     return PublicKey(Ed25519PublicKey.from_public_bytes(point))
 
 
@@ -138,7 +138,7 @@ def _point(found: bytes) -> bytes:
     try:
         inner: bytes = OctetString.load(found, strict=True).native
     except ValueError as error:
-        raise _failed("the token's public key is not one that can be read") from error
+        raise _failed("the token's public key cannot be read") from error
     return inner
 
 

@@ -1,4 +1,4 @@
-"""Where clients work: their root, a home of their own, and the files that `build-image` left."""
+"""Workspace of platform clients: their root, a home directory, and the files of `build-image`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Desk: where a project builds and attaches, and the machine that holds its keys and signs."""
+"""Workspace of a project that builds and attaches, and the machine that holds its keys and signs."""
 
 from __future__ import annotations
 
