@@ -18,6 +18,7 @@ from builder.pipeline.lock import held
 from builder.platforms import PLATFORMS
 from builder.signing import authenticode
 from builder.signing.attach import LOCK, Attaching, BootSigned, Done, Missing
+from builder.signing.boot_signatures import LOADER_ITEM, UKI_ITEM, USR_ROOT_HASH
 from builder.signing.phases import Build, go_on, read_build
 from builder.signing.trust import Trust
 from builder.updates.keys import DEVELOPMENT, development_key
@@ -67,11 +68,11 @@ def _check_same(image: Image, session: Session, build: Build, signed: BootSigned
     store = session.store
     tree = store.path(image.tree.artifact) / TREE
     loader = LOADERS[DEFAULT_LOADER].program(ARCHITECTURES[session.loaded.manifest.architecture])
-    files = {"uki": store.path(image.uki.artifact) / UKI, "loader": tree / loader}
+    files = {UKI_ITEM: store.path(image.uki.artifact) / UKI, LOADER_ITEM: tree / loader}
     made = {
         name: authenticode.digest(authenticode.parse_pe(path.read_bytes())) for name, path in files.items()
     }
-    made["usr-root-hash"] = image.root_hash
+    made[USR_ROOT_HASH] = image.root_hash
     other = [item.name for item in signed.request.items if made.get(item.name) != item.digest]
     if other or image.root_hash != build.root_hash:
         raise ColvertError(

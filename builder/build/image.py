@@ -24,7 +24,7 @@ from builder.platforms import Platform
 from builder.signing.attach import LOCK
 from builder.signing.boot_signatures import UNSIGNED as NO_SIGNATURES
 from builder.signing.boot_signatures import BootSignatures
-from builder.updates.contents import pending
+from builder.updates.contents import PROVENANCE, UPDATE_INDEX, pending
 from builder.updates.delta import UNSIGNED, Earlier
 
 
@@ -120,7 +120,8 @@ def deliver_image(
     """Leave everything in `place`."""
     folders = delivered(platforms)
     deliveries = Deliveries(session.store, session.events, session.home.cache / "delivered")
-    [update, statement] = pending(session.loaded.version)
+    envelopes = pending(session.loaded.version)
+    update, statement = envelopes[UPDATE_INDEX], envelopes[PROVENANCE]
     for folder, job in folders.items():
         if folder == "":
             deliveries.files(image[job], place)

@@ -15,7 +15,7 @@ from builder.errors import Code, ColvertError
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.stage import Stage, Work
 from builder.signing import authenticode
-from builder.signing.boot_signatures import BootSignatures
+from builder.signing.boot_signatures import LOADER_ITEM, UKI_ITEM, USR_ROOT_HASH, BootSignatures
 from builder.tools.uki import UkiParts, make_uki
 from builder.tools.verity import signature_partition
 from builder.updates.contents import ROOT_HASH, ROOT_HASH_SIGNATURE, VERITY_SIGNATURE, uki_name
@@ -95,12 +95,15 @@ class Boot(Stage):
     def run(self, work: Work) -> None:
         own, architecture = self.signatures, ARCHITECTURES[self.architecture]
         program = work.path(self.tree) / LOADERS[self.loader].program(architecture)
-        _sign_program(work.path(self.uki), work.out / uki_name(self.id, self.version), own.uki)
-        _sign_program(program, work.out / architecture.loader, own.loader)
+        _sign_program(
+            work.path(self.uki), work.out / uki_name(self.id, self.version), own.programs.get(UKI_ITEM, ())
+        )
+        _sign_program(program, work.out / architecture.loader, own.programs.get(LOADER_ITEM, ()))
         (work.out / ROOT_HASH).write_text(self.root_hash)
-        if own.root_hash is not None:
-            (work.out / ROOT_HASH_SIGNATURE).write_bytes(own.root_hash)
-            content = signature_partition(self.root_hash, own.certificate, own.root_hash)
+        signed = own.root_hashes.get(USR_ROOT_HASH)
+        if signed is not None:
+            (work.out / ROOT_HASH_SIGNATURE).write_bytes(signed.signature)
+            content = signature_partition(self.root_hash, signed.certificate, signed.signature)
             (work.out / VERITY_SIGNATURE).write_bytes(content)
         for path in work.out.iterdir():
             path.chmod(0o644)

@@ -17,7 +17,8 @@ from builder.pipeline.stage import Stage, Work
 from builder.tools.zstd import compress, expand, make_delta
 from builder.updates.contents import VERITY_SIGNATURE, uki_name
 from builder.updates.delta import UNSIGNED
-from builder.updates.index import SIGNATURE, File, Index, Origin, Part, Parts, file_name
+from builder.updates.index import File, Index, Origin, Part, file_name
+from builder.updates.parts import PARTS, SIGNATURE
 
 DAY = 86400
 
@@ -81,10 +82,11 @@ class Delta(Stage):
         return f"{self.slot.id} {self.slot.version} from {self.old.version}"
 
     def run(self, work: Work) -> None:
-        parts = self.slot.parts(work)
+        parts = {name: path for name, path in self.slot.parts(work).items() if PARTS[name].delta}
         # the two large ones at once
+        largest = sorted(parts, key=lambda name: parts[name].stat().st_size, reverse=True)
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: self._make(name, parts[name], work), ("usr", "uki", "verity")))
+            list(pool.map(lambda name: self._make(name, parts[name], work), largest))
 
     def _make(self, name: str, new: Path, work: Work) -> None:
         # the id that sandboxed programs run as reads a copy
@@ -134,7 +136,7 @@ class Update(Stage):
 
     def run(self, work: Work) -> None:
         parts = {name: self._part(name, path, work) for name, path in self.slot.parts(work).items()}
-        (work.out / UNSIGNED).write_bytes(self._index(Parts(**parts)).payload())
+        (work.out / UNSIGNED).write_bytes(self._index(parts).payload())
 
     def _part(self, name: str, path: Path, work: Work) -> Part:
         files: list[File] = []
@@ -149,11 +151,10 @@ class Update(Stage):
 
     def _made(self, name: str, work: Work) -> Iterator[tuple[Old | None, Path]]:
         yield None, work.path(self.whole) / f"{name}.zst"
-        # a signature is smaller than a delta
-        for old, artifact in self.deltas if name != SIGNATURE else ():
+        for old, artifact in self.deltas if PARTS[name].delta else ():
             yield old, work.path(artifact) / f"{name}.zst"
 
-    def _index(self, parts: Parts) -> Index:
+    def _index(self, parts: Mapping[str, Part]) -> Index:
         told = self.announcement
         return Index(
             image_id=self.slot.id,

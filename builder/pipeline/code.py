@@ -53,6 +53,7 @@ class CodeDigests:
     _known: dict[str, Facts] = field(default_factory=dict)
     _facts: dict[str, Facts] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
+    _known_modules: dict[str, bool] = field(default_factory=dict)
     _fresh: bool = False
 
     def __post_init__(self) -> None:
@@ -119,7 +120,10 @@ class CodeDigests:
         return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
     def _exists(self, module: str) -> bool:
-        return bool(module) and self._path(module).is_file()
+        found = self._known_modules.get(module)
+        if found is None:
+            found = self._known_modules[module] = bool(module) and self._path(module).is_file()
+        return found
 
     def _read(self, module: str) -> Facts:
         if module not in self._facts:

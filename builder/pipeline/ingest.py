@@ -7,9 +7,10 @@ Modes count as git sees them.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
 from builder.errors import Code, ColvertError, Location
@@ -24,6 +25,7 @@ from builder.pipeline.store import Store
 # files, backups, Emacs' locks and auto-saves)
 SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__"})
 EDITORS = ("*~", ".*.sw?", ".#*", "#*#")
+IS_EDITORS = re.compile("|".join(translate(pattern) for pattern in EDITORS))
 
 
 def ingest_tree(store: Store, kind: str, root: Path) -> Artifact:
@@ -69,13 +71,13 @@ def ingest_texts(store: Store, kind: str, texts: Mapping[str, bytes]) -> Artifac
 
 
 def _visible(root: Path) -> Iterable[tuple[str, os.DirEntry[str]]]:
+    skipped: set[str] = set()
     for name, entry in walk(root):
-        if not any(_is_skipped(part) for part in name.split("/")):
+        folder = name.rpartition("/")[0]
+        if folder in skipped or entry.name in SKIPPED or IS_EDITORS.match(entry.name):
+            skipped.add(name)
+        else:
             yield name, entry
-
-
-def _is_skipped(name: str) -> bool:
-    return name in SKIPPED or any(fnmatchcase(name, pattern) for pattern in EDITORS)
 
 
 def _link(root: Path, name: str, path: str) -> str:

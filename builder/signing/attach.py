@@ -15,7 +15,7 @@ from pathlib import Path
 
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.store import discard
-from builder.signing.boot_signatures import BootSignatures
+from builder.signing.boot_signatures import BootSignatures, SignedRootHash
 from builder.signing.phases import STATE, Build, boot_request, read_build, write, write_envelopes
 from builder.signing.pkcs7 import merge
 from builder.signing.request import (
@@ -188,13 +188,19 @@ class Attaching:
             name: tuple(one.data for one in sorted(found, key=lambda one: one.keyid))
             for name, found in by_name.items()
         }
-        item = request.item("usr-root-hash")
-        signed, certificate = None, ""
-        if item is not None:
-            signed = merge(sorted_data[item.name], root_hash(item.digest))
-            first = min(one.keyid for one in by_name[item.name])
-            certificate = self.trust.fingerprint(first)
-        return BootSignatures(sorted_data.get("uki", ()), sorted_data.get("loader", ()), signed, certificate)
+        return BootSignatures(
+            programs={
+                item.name: sorted_data[item.name] for item in request.items if item.kind is Kind.AUTHENTICODE
+            },
+            root_hashes={
+                item.name: SignedRootHash(
+                    merge(sorted_data[item.name], root_hash(item.digest)),
+                    self.trust.fingerprint(min(one.keyid for one in by_name[item.name])),
+                )
+                for item in request.items
+                if item.kind is Kind.ROOT_HASH
+            },
+        )
 
     def _requests(self) -> dict[str, Request]:
         """The requests for which signatures were accepted."""

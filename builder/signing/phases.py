@@ -15,11 +15,13 @@ from builder.arch import ARCHITECTURES, ArchitectureName
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import digest_bytes, digest_value
 from builder.signing import authenticode
+from builder.signing.boot_signatures import LOADER_ITEM, UKI_ITEM, USR_ROOT_HASH
 from builder.signing.request import Item, Kind, Request, Signature, read_request, to_base64, to_text
 from builder.updates.contents import (
     BOOT,
     FILE,
     PAYLOAD_TYPE,
+    RELEASE_INDEX,
     REQUEST,
     Contents,
     KeyNames,
@@ -79,15 +81,11 @@ def boot_request(build: Build, place: Path) -> Request | None:
     """The request for boot signatures; None if there are none."""
     items = []
     if build.keys.secure_boot != DEVELOPMENT:
-        names = (
-            ("uki", uki_name(build.image_id, build.version)),
-            ("loader", ARCHITECTURES[build.architecture].loader),
-        )
-        items += [_program(name, place / BOOT / file, build) for name, file in names]
+        items += [_program(name, place / BOOT / file, build) for name, file in programs(build).items()]
     if build.keys.usr != DEVELOPMENT:
         items.append(
             Item(
-                name="usr-root-hash",
+                name=USR_ROOT_HASH,
                 kind=Kind.ROOT_HASH,
                 digest=build.root_hash,
                 content=to_base64(build.root_hash.encode()),
@@ -96,6 +94,14 @@ def boot_request(build: Build, place: Path) -> Request | None:
             )
         )
     return _request(build, items) if items else None
+
+
+def programs(build: Build) -> dict[str, str]:
+    """The programs that firmware checks: name of the item -> file in the boot folder."""
+    return {
+        UKI_ITEM: uki_name(build.image_id, build.version),
+        LOADER_ITEM: ARCHITECTURES[build.architecture].loader,
+    }
 
 
 def _program(name: str, path: Path, build: Build) -> Item:
@@ -112,15 +118,14 @@ def _program(name: str, path: Path, build: Build) -> Item:
 def contents(build: Build, place: Path) -> tuple[Contents, list[tuple[Pending, bytes]]]:
     """The release index of what is there, and the payloads that still wait for envelopes."""
     waiting, envelopes = [], []
-    for one in pending(build.version):
+    for one in pending(build.version).values():
         unsigned, first = place / one.unsigned, place / one.files[0]
         if unsigned.is_file():
             waiting.append((one, unsigned.read_bytes()))
             envelopes += enveloped(one, waiting[-1][1])
         elif first.is_file():
             envelopes += enveloped(one, parse(first.read_bytes()).content())
-    all_pending = pending(build.version)
-    skip = frozenset(path for one in all_pending for path in (one.unsigned, *one.files))
+    skip = frozenset(path for one in pending(build.version).values() for path in (one.unsigned, *one.files))
     found = Contents(
         image_id=build.image_id,
         architecture=build.architecture,
@@ -143,7 +148,7 @@ def index_request(build: Build, place: Path) -> Request:
     ]
     total = sum(one.size for one in found.files)
     text = f"{FILE}: {len(found.files)} files, {total} bytes, of"
-    items.append(_envelope("release-index", PAYLOAD_TYPE, found.payload(), text, build))
+    items.append(_envelope(RELEASE_INDEX, PAYLOAD_TYPE, found.payload(), text, build))
     return _request(build, items)
 
 
@@ -217,14 +222,14 @@ def go_on(build: Build, place: Path, own: Signer | None) -> Request | None:
 
 def write_envelopes(request: Request, made: dict[str, list[Signature]], place: Path) -> None:
     """Put the signed indexes in their places, the release's own last."""
-    files = {one.name: one for one in pending(request.version)}
+    files = pending(request.version)
     for item in request.items:
         data = _signed(item, made[item.name])
         if item.name in files:
             for path in files[item.name].files:
                 write(place / path, data)
             (place / files[item.name].unsigned).unlink(missing_ok=True)
-    own = request.item("release-index")
+    own = request.item(RELEASE_INDEX)
     assert own is not None
     write(place / FILE, _signed(own, made[own.name]))
 

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import digest_bytes, digest_value
 from builder.pipeline.validation import first_mistake
+from builder.signing.boot_signatures import LOADER_ITEM, UKI_ITEM, USR_ROOT_HASH
+from builder.updates.contents import PROVENANCE, RELEASE_INDEX, UPDATE_INDEX
 from builder.updates.dsse import pae
 from builder.updates.index import Digest, VersionText, Word
 
@@ -41,9 +43,9 @@ class Kind(StrEnum):
 
 # all that a release has to sign: what has no other name is signed once in a version
 ITEMS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.AUTHENTICODE: ("uki", "loader"),
-    Kind.ROOT_HASH: ("usr-root-hash",),
-    Kind.DSSE: ("update-index", "release-index", "provenance"),
+    Kind.AUTHENTICODE: (UKI_ITEM, LOADER_ITEM),
+    Kind.ROOT_HASH: (USR_ROOT_HASH,),
+    Kind.DSSE: (UPDATE_INDEX, RELEASE_INDEX, PROVENANCE),
 }
 
 

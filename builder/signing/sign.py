@@ -16,19 +16,31 @@ from builder.pipeline.key import digest_bytes
 from builder.signing import authenticode
 from builder.signing.pkcs7 import sign_content
 from builder.signing.policy import Policy
-from builder.signing.request import ITEMS, Item, Kind, Request, Signature, Signatures, to_base64
+from builder.signing.request import Item, Kind, Request, Signature, Signatures, to_base64
 from builder.signing.signers import KeySigner
 from builder.signing.trust import root_hash
 from builder.updates import contents
 from builder.updates import index as update
-from builder.updates.contents import PROVENANCE_TYPE, Contents, described, parse_contents, pending
+from builder.updates.contents import (
+    PROVENANCE,
+    PROVENANCE_TYPE,
+    RELEASE_INDEX,
+    UPDATE_INDEX,
+    Contents,
+    described,
+    parse_contents,
+    pending,
+)
 from builder.updates.index import Index, parse_index
 from builder.updates.keys import PublicKey
 from builder.updates.statement import Statement, parse_statement
 
-UPDATE, RELEASE, PROVENANCE = ITEMS[Kind.DSSE]
 # what an item of a name holds
-TYPES = {UPDATE: update.PAYLOAD_TYPE, RELEASE: contents.PAYLOAD_TYPE, PROVENANCE: PROVENANCE_TYPE}
+TYPES = {
+    UPDATE_INDEX: update.PAYLOAD_TYPE,
+    RELEASE_INDEX: contents.PAYLOAD_TYPE,
+    PROVENANCE: PROVENANCE_TYPE,
+}
 
 
 @dataclass(frozen=True)
@@ -134,10 +146,10 @@ def check_content(request: Request, items: Sequence[Item], policy: Policy) -> No
 
 def _release(request: Request) -> Contents | None:
     """The release index that the request has, which all else in it has to fit."""
-    item = request.item(RELEASE)
-    if item is None or item.payload_type != TYPES[RELEASE]:
+    item = request.item(RELEASE_INDEX)
+    if item is None or item.payload_type != TYPES[RELEASE_INDEX]:
         return None
-    return parse_contents(item.payload, Path(RELEASE))
+    return parse_contents(item.payload, Path(RELEASE_INDEX))
 
 
 def _check_content(request: Request, item: Item, policy: Policy, release: Contents | None) -> None:
@@ -145,10 +157,10 @@ def _check_content(request: Request, item: Item, policy: Policy, release: Conten
     if item.payload_type != TYPES.get(item.name):
         raise _invalid(f"unexpected payload type {item.payload_type!r}")
     made: Index | Contents | Statement
-    if item.name == RELEASE:
+    if item.name == RELEASE_INDEX:
         made = parse_contents(item.payload, where)
         _check_keys(made, policy)
-    elif item.name == UPDATE:
+    elif item.name == UPDATE_INDEX:
         made = parse_index(item.payload, where)
     else:
         made = parse_statement(item.payload, where)
@@ -174,8 +186,8 @@ def _check_release(item: Item, made: Index | Contents | Statement, release: Cont
     """What the release index says of the rest of the request is so."""
     listed = {one.path: one.sha256 for one in release.envelopes}
     payload = digest_bytes(item.payload)
-    places = [path for one in pending(release.version) if one.name == item.name for path in one.files]
-    if any(listed.get(path) != payload for path in places):
+    envelope = pending(release.version).get(item.name)
+    if envelope is not None and any(listed.get(path) != payload for path in envelope.files):
         raise _invalid("it differs from the one listed in the release index")
     if isinstance(made, Index):
         if (made.architecture, made.root_hash) != (release.architecture, release.root_hash):

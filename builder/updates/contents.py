@@ -16,12 +16,15 @@ from builder.errors import Code, ColvertError
 from builder.pipeline.key import canonical, digest_bytes, digest_file, walk
 from builder.updates import index as update
 from builder.updates.index import Bytes, Digest, Seconds, VersionText, Word
+from builder.updates.parts import SIGNATURE
 
 PAYLOAD_TYPE = "application/vnd.colvert.release-index.v1+json"
 PROVENANCE_TYPE = "application/vnd.in-toto+json"
 FILE = "release.json"
 REQUEST = "request.json"
 MAX_SIZE = 8 << 20
+# names of the envelopes, in requests and policies
+UPDATE_INDEX, RELEASE_INDEX, PROVENANCE = "update-index", "release-index", "provenance"
 BOOT = "boot"
 ROOT_HASH = "usr.roothash"
 ROOT_HASH_SIGNATURE = "usr.roothash.p7s"
@@ -93,6 +96,11 @@ class Contents(_Model):
     def loader(self) -> str:
         return f"{BOOT}/{self.row.loader}"
 
+    @property
+    def boot_parts(self) -> dict[str, str]:
+        """The parts of the update that are files of the boot folder too."""
+        return {"uki": self.uki, SIGNATURE: f"{BOOT}/{VERITY_SIGNATURE}"}
+
     def payload(self) -> bytes:
         return canonical(self.model_dump(mode="json"))
 
@@ -119,17 +127,18 @@ class Pending:
     payload_type: str
 
 
-def pending(version: str) -> tuple[Pending, ...]:
-    """All envelopes that a release may have, but for its own index."""
-    return (
+def pending(version: str) -> dict[str, Pending]:
+    """All envelopes that a release may have, but for its own index, by name."""
+    envelopes = (
         Pending(
-            "update-index",
+            UPDATE_INDEX,
             f"update/index{UNSIGNED}",
             ("update/index.json", f"update/{version}.json"),
             update.PAYLOAD_TYPE,
         ),
-        Pending("provenance", f"provenance{UNSIGNED}", ("provenance.json",), PROVENANCE_TYPE),
+        Pending(PROVENANCE, f"provenance{UNSIGNED}", ("provenance.json",), PROVENANCE_TYPE),
     )
+    return {one.name: one for one in envelopes}
 
 
 def described(index: Contents) -> dict[str, str]:
@@ -138,7 +147,7 @@ def described(index: Contents) -> dict[str, str]:
     An envelope that is signed together with the statement has no bytes yet when that is made.
     """
     envelopes = {one.path: one.sha256 for one in index.envelopes}
-    unsigned = {one.unsigned: envelopes[name] for one in pending(index.version)
+    unsigned = {one.unsigned: envelopes[name] for one in pending(index.version).values()
                 for name in one.files if name in envelopes}  # fmt: skip
     return {one.path: one.sha256 for one in index.files} | unsigned
 

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.key import canonical
 from builder.pipeline.validation import first_mistake
+from builder.updates.parts import PART_NAMES, PARTS
 
 FORMAT = 1
 PAYLOAD_TYPE = "application/vnd.colvert.update-index.v1+json"
 # what a machine reads at most, envelope and all
 MAX_SIZE = 1 << 20
-PART_NAMES = ("usr", "verity", "uki")
-# the part of a release whose root hash is signed
-SIGNATURE = "signature"
 M = TypeVar("M", bound=BaseModel)
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -83,31 +73,18 @@ class Part(_Model):
         return self
 
 
-class Parts(_Model):
-    """The parts of a release."""
+def _in_order(parts: Mapping[str, Part]) -> Mapping[str, Part]:
+    """All parts that a release has, and no other, in the order of PARTS."""
+    unknown = sorted(parts.keys() - PARTS.keys())
+    missing = [name for name in PART_NAMES if name not in parts]
+    if unknown:
+        raise ValueError(f"no part of a release is called {unknown[0][:80]!a}")
+    if missing:
+        raise ValueError(f"the part {missing[0]} is missing")
+    return {name: parts[name] for name in PARTS if name in parts}
 
-    usr: Part
-    verity: Part
-    uki: Part
-    signature: Part | None = None
-    """What the slot's signature partition holds."""
 
-    def items(self) -> Iterator[tuple[str, Part]]:
-        yield from ((name, getattr(self, name)) for name in PART_NAMES)
-        if self.signature is not None:
-            yield SIGNATURE, self.signature
-
-    @model_validator(mode="before")
-    @classmethod
-    def _left_out_or_there(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get(SIGNATURE, given) is None:
-            raise ValueError("a release without a signature has no such part")
-        return given
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An index without a signature is what it was before there were any."""
-        return {name: part for name, part in whole(self).items() if part is not None}
+Parts = Annotated[Mapping[str, Part], AfterValidator(_in_order)]
 
 
 class Index(_Model):

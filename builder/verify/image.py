@@ -23,6 +23,7 @@ from builder.updates import contents
 from builder.updates.contents import BOOT, Contents
 from builder.updates.dsse import parse
 from builder.updates.index import MAX_SIZE, Index, Part, parse_index
+from builder.updates.parts import PARTS, SIGNATURE
 from builder.verify.esp import BootPart
 from builder.verify.imagefile import BLOCK, unpack
 from builder.verify.release import Report, Verifier, read_regular
@@ -46,8 +47,11 @@ def verify_image(image: Path, verifier: Verifier, sdk_root: Path) -> Report:
         unpacked = unpack(image, work, sdk_root)
         report.ok(f"format: {unpacked.format}")
         disk = _Disk(unpacked.raw, index, verifier.place)
-        for name, label in (("usr", disk.label("usr")), ("verity", disk.label("usr-verity"))):
-            report.run(label, partial(disk.partition, label, getattr(found.parts, name)))
+        for name in found.parts:
+            kind = PARTS[name].partition
+            # the signature is compared with the release's file, and may be missing
+            if kind and name != SIGNATURE:
+                report.run(disk.label(kind), partial(disk.partition, disk.label(kind), found.parts[name]))
         report.run("partitions", disk.others)
         report.run("signature partition", disk.signature)
         report.run("other slot", disk.empty)

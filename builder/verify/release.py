@@ -18,6 +18,7 @@ from builder.errors import Code, ColvertError, Location, raise_all
 from builder.formats.hashtree import check_tree
 from builder.pipeline.key import digest_bytes, digest_file
 from builder.signing import authenticode
+from builder.signing.boot_signatures import LOADER_ITEM, UKI_ITEM, USR_ROOT_HASH
 from builder.signing.pkcs7 import signers
 from builder.signing.request import from_base64
 from builder.signing.trust import Known, Trust, envelope_signers, key_id, root_hash
@@ -27,7 +28,10 @@ from builder.updates import index as update
 from builder.updates.contents import (
     BOOT,
     FILE,
+    PROVENANCE,
     PROVENANCE_TYPE,
+    RELEASE_INDEX,
+    UPDATE_INDEX,
     Contents,
     Enveloped,
     Listed,
@@ -36,6 +40,7 @@ from builder.updates.contents import (
 from builder.updates.dsse import parse
 from builder.updates.index import Index, parse_index
 from builder.updates.keys import DEVELOPMENT
+from builder.updates.parts import SIGNATURE
 from builder.updates.statement import parse_statement
 
 # a frame, the file that it becomes, and the most bytes that this may have
@@ -44,7 +49,7 @@ ROOT_HASH = f"{BOOT}/{contents.ROOT_HASH}"
 ROOT_HASH_SIGNATURE = f"{BOOT}/{contents.ROOT_HASH_SIGNATURE}"
 VERITY_SIGNATURE = f"{BOOT}/{contents.VERITY_SIGNATURE}"
 # what a policy's `items` calls the envelopes
-ITEMS = {update.PAYLOAD_TYPE: "update-index", PROVENANCE_TYPE: "provenance"}
+ITEMS = {update.PAYLOAD_TYPE: UPDATE_INDEX, PROVENANCE_TYPE: PROVENANCE}
 FINGERPRINT = re.compile(rb'"certificateFingerprint":"([0-9a-f]{64})"')
 USRHASH = re.compile(rb"(?:^|\s)usrhash=(\S*)")
 
@@ -119,7 +124,7 @@ class Verifier:
         index = parse_contents(payload, path)
         # who signs releases of this name is said inside; it has to be them
         _, text = self._opened(data, contents.PAYLOAD_TYPE, self._release_keys(index), index.keys.release)
-        self._known(index.keys.release, "release-index")
+        self._known(index.keys.release, RELEASE_INDEX)
         images = self.trust.policy.image_ids
         if images and index.image_id not in images:
             what = f"the policy of the trust root does not allow the image {index.image_id}"
@@ -184,7 +189,7 @@ class Verifier:
     def _program(self, index: Contents, path: str) -> str:
         pe = authenticode.parse_pe((self.place / path).read_bytes())
         name = index.keys.secure_boot
-        self._known(name, "uki" if path == index.uki else "loader")
+        self._known(name, UKI_ITEM if path == index.uki else LOADER_ITEM)
         if name == DEVELOPMENT:
             return "not signed for Secure Boot (a development build)"
         known = self.trust.certificates(name)
@@ -196,7 +201,7 @@ class Verifier:
         if (self.place / ROOT_HASH).read_bytes() != index.root_hash.encode():
             raise ColvertError(Code.RELEASE_INVALID, "the root hash differs from the index")
         name = index.keys.usr
-        self._known(name, "usr-root-hash")
+        self._known(name, USR_ROOT_HASH)
         if name == DEVELOPMENT:
             return "the root hash is not signed (a development build)"
         if ROOT_HASH_SIGNATURE not in self.whole:
@@ -274,7 +279,7 @@ class Verifier:
     def _update(self, made: Index, index: Contents) -> None:
         """The update files become the release's /usr and UKI."""
         folder = self.place / "update"
-        if (made.parts.signature is None) != (VERITY_SIGNATURE not in self.whole):
+        if (SIGNATURE in made.parts) != (VERITY_SIGNATURE in self.whole):
             self.report.bad(
                 "update/index.json", f"{VERITY_SIGNATURE} must be in both update and release, or in neither"
             )
@@ -312,7 +317,7 @@ class Verifier:
         if out.stat().st_size != part.size or digest_file(out) != part.sha256:
             out.unlink()
             raise ColvertError(Code.RELEASE_INVALID, f"it does not contain the {name} of the index")
-        same = {"uki": index.uki, update.SIGNATURE: VERITY_SIGNATURE}.get(name)
+        same = index.boot_parts.get(name)
         if same and (same not in self.whole or part.sha256 != self.whole[same].sha256):
             raise ColvertError(Code.RELEASE_INVALID, f"its {name} differs from {same}")
         return f"contains the {name} of the index"

@@ -144,7 +144,7 @@ def test_each_delta_leads_from_the_old_part_to_the_new(releases: Releases, sdk: 
     found = deltas(index)
     assert found.keys() == {"usr", "verity", "uki"}
     for name, file in found.items():
-        origin, part = file.origin, getattr(index.parts, name)
+        origin, part = file.origin, index.parts[name]
         assert origin is not None
         assert (origin.version, origin.root_hash) == ("1.9.0", first.root_hash)
         assert (origin.size, origin.sha256) == (old[name].stat().st_size, digest_file(old[name]))
@@ -232,7 +232,7 @@ def test_another_key_signs_later(releases: Releases) -> None:
 
 def test_a_damaged_earlier_release_stops_the_build_before_it_begins(releases: Releases, work: Path) -> None:
     shutil.copytree(folder(releases, FIRST), work / "old")
-    path = work / "old" / signed(releases, FIRST).parts.usr.whole.name
+    path = work / "old" / signed(releases, FIRST).parts["usr"].whole.name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

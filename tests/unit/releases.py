@@ -9,8 +9,9 @@ from typing import Any
 
 from builder.updates.delta import SIGNED
 from builder.updates.dsse import sign
-from builder.updates.index import PART_NAMES, PAYLOAD_TYPE, Index
+from builder.updates.index import PAYLOAD_TYPE, Index
 from builder.updates.keys import Signer
+from builder.updates.parts import PART_NAMES
 
 
 def digest(text: str) -> str:

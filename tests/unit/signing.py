@@ -29,7 +29,7 @@ from builder.pipeline.key import digest_bytes
 from builder.pipeline.lock import held
 from builder.signing import authenticode
 from builder.signing.attach import LOCK, Attaching, BootSigned, Done, Missing
-from builder.signing.boot_signatures import BootSignatures
+from builder.signing.boot_signatures import LOADER_ITEM, UKI_ITEM, USR_ROOT_HASH, BootSignatures
 from builder.signing.phases import Build, begin, go_on, read_build
 from builder.signing.request import Request, read_request, to_text
 from builder.signing.sign import Holder, sign_items, wanted
@@ -42,9 +42,9 @@ from builder.updates.contents import (
     VERITY_SIGNATURE,
     KeyNames,
 )
-from builder.updates.index import SIGNATURE as SIGNATURE_PART
-from builder.updates.index import File, Index, Part, Parts, file_name
+from builder.updates.index import File, Index, Part, file_name
 from builder.updates.keys import Signer
+from builder.updates.parts import SIGNATURE as SIGNATURE_PART
 from builder.verify.release import Report, Verifier
 
 IMAGE = "acme"
@@ -254,16 +254,17 @@ def boot(place: Path, build: Build, signatures: BootSignatures) -> None:
             ".linux": f"kernel {build.version}".encode(),
         }
     )
-    for name, data, own in (
-        (f"{IMAGE}_{build.version}.efi", uki, signatures.uki),
-        (X86_64.loader, program({".text": b"loader"}, size=3), signatures.loader),
+    for name, data, item in (
+        (f"{IMAGE}_{build.version}.efi", uki, UKI_ITEM),
+        (X86_64.loader, program({".text": b"loader"}, size=3), LOADER_ITEM),
     ):
+        own = signatures.programs.get(item, ())
         whole = authenticode.attach(authenticode.parse_pe(data), own) if own else data
         (folder / name).write_bytes(whole)
     (folder / ROOT_HASH).write_text(build.root_hash)
-    if signatures.root_hash:
-        (folder / ROOT_HASH_SIGNATURE).write_bytes(signatures.root_hash)
-        partition = signature_partition(build.root_hash, signatures.certificate, signatures.root_hash)
+    if signed := signatures.root_hashes.get(USR_ROOT_HASH):
+        (folder / ROOT_HASH_SIGNATURE).write_bytes(signed.signature)
+        partition = signature_partition(build.root_hash, signed.certificate, signed.signature)
         (folder / VERITY_SIGNATURE).write_bytes(partition)
 
 
@@ -285,6 +286,6 @@ def update(place: Path, build: Build) -> None:
         parts[name] = Part(size=len(content), sha256=digest_bytes(content), files=[file])
     index = Index(
         image_id=IMAGE, architecture="x86_64", channel="stable", version=build.version, from_at_least="0",
-        created=build.created, expires=1 << 33, root_hash=build.root_hash, parts=Parts(**parts),
+        created=build.created, expires=1 << 33, root_hash=build.root_hash, parts=parts,
     )  # fmt: skip
     (folder / "index.payload.json").write_bytes(index.payload())

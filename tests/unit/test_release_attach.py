@@ -93,7 +93,9 @@ def test_boot_signatures_are_given_again_until_the_indexes_are_asked_for(tmp_pat
     files, request = [project.sign("db", "verity")], project.request
     signed = attaching.take(files)
     assert isinstance(signed, BootSigned) and signed.request == request
-    assert len(signed.signatures.uki) == len(signed.signatures.loader) == 1 and signed.signatures.root_hash
+    programs, root_hashes = signed.signatures.programs, signed.signatures.root_hashes
+    assert {name: len(made) for name, made in programs.items()} == {"uki": 1, "loader": 1}
+    assert list(root_hashes) == ["usr-root-hash"]
     assert attaching.take([]) == attaching.take(files) == signed
     assert project.request == request
 

@@ -79,7 +79,7 @@ def test_files_that_are_missing_cut_or_changed_are_refused(tmp_path: Path) -> No
     changes: tuple[Callable[[Path], None], ...] = (Path.unlink, _cut, _change)
     for number, change in enumerate(changes):
         place = write(tmp_path / str(number), "1.9.0")
-        path = place / index("1.9.0").parts.verity.whole.name
+        path = place / index("1.9.0").parts["verity"].whole.name
         change(path)
         error = refused(place)
         assert error.code is Code.RELEASE_INVALID

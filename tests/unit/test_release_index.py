@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
-from builder.updates.index import PART_NAMES, SIGNATURE, Index, parse_index
+from builder.updates.index import Index, parse_index
+from builder.updates.parts import PART_NAMES, SIGNATURE
 from tests.golden import check_golden
 from tests.unit.releases import digest, fields, index
 

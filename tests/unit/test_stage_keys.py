@@ -45,7 +45,7 @@ from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.code import PROJECT, REPORTING, CodeDigests, Facts
 from builder.pipeline.stage import Stage, fields, key
 from builder.platforms import PLATFORMS, Need
-from builder.signing.boot_signatures import BootSignatures
+from builder.signing.boot_signatures import BootSignatures, SignedRootHash
 
 # (stage, field or file) that can change an output and are in no key; nothing may be added
 KNOWN_HOLES: tuple[tuple[str, str], ...] = ()
@@ -114,7 +114,7 @@ SAMPLES: tuple[Stage, ...] = (
     Uki(ARCH, LOADER, artifact("tree"), part("initrd"), "ab" * 32, ("quiet",), "os", "1.0"),
     Boot(
         ARCH, LOADER, part("tree"), part("uki"), "ab", "os", "1.0",
-        BootSignatures((b"u",), (b"l",), b"r", "c"),
+        BootSignatures({"uki": (b"u",), "loader": (b"l",)}, {"usr-root-hash": SignedRootHash(b"r", "c")}),
     ),
     Disk(
         ARCH, LOADER, artifact("usr"), artifact("boot"), "ab" * 32, "os", "1.0", 7, Sizes(), 1 << 33,
