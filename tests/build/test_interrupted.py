@@ -90,10 +90,11 @@ def test_killed_at_any_moment_the_store_is_whole(workshop: Workshop) -> None:
         workshop.ebuild(f"app-misc/{name}-1", needs + body)
     workshop.plan("app-misc/slow")
     seen = 0
-    for tries in range(40):
+    # however long a package takes beside what else runs here
+    for tries in range(60):
         process = _start(workshop)
         try:
-            process.communicate(timeout=0.7 + 0.31 * tries)
+            process.communicate(timeout=0.7 * 1.1**tries)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
