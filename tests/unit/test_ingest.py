@@ -193,7 +193,7 @@ def test_a_link_by_way_of_another_is_refused_too(store: Store, tmp_path: Path) -
 def test_a_link_to_nothing_is_refused(store: Store, tmp_path: Path, target: str) -> None:
     root = overlay(tmp_path / "a")
     (root / "circle").symlink_to(target)
-    assert "not there" in refused(store, root).what
+    assert "dangling link" in refused(store, root).what
 
 
 def test_a_link_inside_of_the_overlay_stays_one(store: Store, tmp_path: Path) -> None:

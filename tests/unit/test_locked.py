@@ -92,10 +92,10 @@ def test_every_difference_is_told_with_both_values(tmp_path: Path) -> None:
     with pytest.raises(ColvertError) as caught:
         check_locked(path, sdk=other, sources={})
     told = [caught.value.what, *(inner.what for inner in caught.value.others)]
-    assert "sdk.packages.gcc: locked is 14, here is 15" in told
-    assert "sdk.packages.zstd: locked is 1.5.7, here is nothing" in told
-    assert "sdk.packages.make: locked is nothing, here is 4" in told
-    assert any(line.startswith("sources.zlib.tar: locked is {") for line in told)
+    assert "sdk.packages.gcc: locked to 14, found 15" in told
+    assert "sdk.packages.zstd: locked to 1.5.7, found nothing" in told
+    assert "sdk.packages.make: locked to nothing, found 4" in told
+    assert any(line.startswith("sources.zlib.tar: locked to {") for line in told)
     assert {inner.code for inner in caught.value.others} == {Code.LOCK_DIFFERS}
 
 
@@ -174,5 +174,5 @@ def test_a_build_is_refused_before_anything_is_made(place: Path) -> None:
     words = ["plan", "--lock", str(place / "lock"), "--home", str(place / "home")]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
-    assert "overlays.colvert.content: locked is aa, here is" in result.stderr
+    assert "overlays.colvert.content: locked to aa, found" in result.stderr
     assert not any((place / "home/sdk").glob("*/root"))
