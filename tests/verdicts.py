@@ -202,7 +202,9 @@ class Verdicts:
         if module.verdict is not None and module.green:
             self.ledger.keep(module.verdict)
 
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> tuple[str, str, str] | None:
         if _is_taken(report) and report.when == "call":
             return "passed", "v", "PASSED (verdict)"
         return None
@@ -233,8 +235,8 @@ class Verdicts:
         module.taken = not self.fresh and self.ledger.passed(module.verdict)
 
 
-def _is_taken(report: pytest.TestReport) -> bool:
-    return TAKEN in map(tuple, report.user_properties)
+def _is_taken(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    return isinstance(report, pytest.TestReport) and TAKEN in map(tuple, report.user_properties)
 
 
 def _report_passed(item: pytest.Item) -> None:

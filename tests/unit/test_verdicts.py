@@ -251,6 +251,14 @@ def test_a_fixture_that_does_not_count_is_an_error_at_once(pytester: pytest.Pyte
     assert "no verdict could count: disk" in result.stderr.str()
 
 
+def test_a_file_that_cannot_be_imported_is_reported(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_story="import nothing_of_that_name\n")
+    plugin = Verdicts(ledger(pytester.path), folders=("test_story",))
+    result = pytester.runpytest_inprocess(plugins=[plugin])
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "No module named 'nothing_of_that_name'" in result.stdout.str()
+
+
 def test_a_run_that_was_broken_off_leaves_nothing(runner: Runner) -> None:
     runner.write(last="raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
