@@ -21,6 +21,7 @@ import pytest
 from builder.errors import ColvertError
 from builder.machine.accel import choose
 from builder.pipeline.code import CodeDigests
+from builder.pipeline.events import Events
 from builder.pipeline.executor import Executor
 from builder.pipeline.stage import Stage, Work
 from tests import prepare
@@ -261,7 +262,7 @@ def _own_store(code: CodeDigests) -> tuple[Executor, Mapping[str, str]]:
     session = prepare.session()
     accel = choose(session.sdk.root, session.home.root / "machines").accel
     setting = {"accelerator": accel.value, "root": str(os.geteuid() == 0)}
-    return Executor(session.store, session.events, session.sdk, session.home.local(), code), setting
+    return Executor(session.store, Events(), session.sdk, session.home.local(), code), setting
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
