@@ -23,7 +23,7 @@ from builder.machine.qemu import DISK_PATH, RUN_DIR, MachineSpec
 from builder.sandbox.run import run
 from tests.boot.updates import Client, Releases, published
 from tests.booted import Warm, let_in, spec_of, up
-from tests.build.places import workplace
+from tests.build.places import find_partition, workplace
 from tests.crash import FLUSH, Entry, cut, read_log
 
 pytestmark = pytest.mark.boot
@@ -44,10 +44,22 @@ class Logged:
     entries: list[Entry]
     start: int
     end: int
+    # the bytes of the disk where the new usr image goes
+    slot: range
 
     def moments(self) -> list[int]:
-        """When the power goes: always the same moments of one log, in their order."""
-        return sorted(random.Random(1).choices(range(self.start + 1, self.end + 1), k=CUTS))
+        """When the power goes: always the same moments of one log, in their order but for the sample's first.
+
+        That one is in the slot's writing, however long a log is.
+        """
+        found = sorted(random.Random(1).choices(range(self.start + 1, self.end + 1), k=CUTS))
+        writes = [
+            number
+            for number, entry in enumerate(self.entries)
+            if number >= self.start and entry.is_write and entry.offset in self.slot
+        ]
+        found[SAMPLE[0]] = random.Random(2).choice(writes[:-1]) + 1
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +109,9 @@ def logged(spec: MachineSpec, releases: Releases, host: Host, warm: Warm, place:
             entries = list(read_log(made.write_log))
         # the slot, the table twice, the boot entry: each is flushed
         assert sum(bool(entry.flags & FLUSH) for entry in entries[start:]) >= 4
-        yield Logged(before, made.write_log, entries, start, len(entries))
+        # an empty slot's first partition is its usr image's
+        begin, size = find_partition(before, "_empty", sdk_root=host.sdk)
+        yield Logged(before, made.write_log, entries, start, len(entries), range(begin, begin + size))
     before.unlink()
 
 
