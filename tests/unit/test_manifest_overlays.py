@@ -176,7 +176,9 @@ def test_a_transfer_that_stops_on_its_way_is_given_up(
 
 def test_an_interrupt_ends_a_transfer(tmp_path: Path) -> None:
     program = (
-        "import sys; from builder.manifest.transfer import Transfer, transfer;"
+        # a shell starts what runs in the background with SIGINT ignored
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from builder.manifest.transfer import Transfer, transfer;"
         "transfer(Transfer(sys.argv[1], sys.argv[2], ('x',)))"
     )
     pygit2.init_repository(str(tmp_path / "mirror"), bare=True)

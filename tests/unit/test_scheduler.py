@@ -370,6 +370,15 @@ def test_an_error_of_ours_stops_what_runs(stages: Executor, log: Log) -> None:
 # --- Ctrl-C ---------------------------------------------------------------------------
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as a terminal's program has it; a shell starts what runs in the background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_stops_what_runs_and_waits_for_it(stages: Executor, log: Log) -> None:
     stopped = threading.Event()
 
