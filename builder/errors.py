@@ -55,6 +55,7 @@ class Code(StrEnum):
     PACKAGE_FAILED = "build.package-failed"
     SDK_FAILED = "build.sdk-failed"
     STORE_CORRUPT = "build.store-corrupt"
+    CODE_CHANGED = "build.code-changed"
     STORE_UNREADABLE = "input.store-unreadable"
     IMAGE_INVALID = "build.image-invalid"
     TOO_LARGE = "build.too-large"

@@ -120,6 +120,15 @@ class Blueprint:
         """The earlier releases, their whole files taken in, by version."""
         return {one.index.version: _old(one, self.session) for one in self.earlier}
 
+    def take_in(self) -> None:
+        """Take in everything of the user's that a job will read, before the first job starts."""
+        _ = (self.files, self.enrolled, self.licences, self.bill, self.old, self.keys)
+
+    @cached_property
+    def keys(self) -> dict[str, bytes]:
+        """The public keys (PEM) whose updates the image takes, by name."""
+        return {name: key.pem for name, key in trusted_keys(self.session).items()}
+
     # --- stages --------------------------------------------------------------------
 
     def tree(self, done: Entries) -> Tree:
@@ -146,7 +155,7 @@ class Blueprint:
             units=UnitRules(units.enable, units.disable, units.mask),
             licences=self.licences,
             update=machine_settings(self.manifest.update),
-            keys={name: key.pem for name, key in trusted_keys(self.session).items()},
+            keys=self.keys,
         )
 
     def _os_release(self) -> dict[str, str]:

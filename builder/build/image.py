@@ -74,6 +74,8 @@ def make_image(
 
     def make() -> Image:
         blueprint = Blueprint(session, tuple(earlier), signatures)
+        # taken in now, as provenance names them, and not when a job comes to them
+        blueprint.take_in()
         jobs = [*session.builder.jobs(), *blueprint.jobs(platforms)]
         jobs += digest_jobs([job.name for job in jobs])
         done = session.scheduler.run(closure(jobs, wanted))

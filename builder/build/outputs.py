@@ -19,10 +19,10 @@ from pathlib import Path
 from builder.errors import ColvertError
 from builder.pipeline.checkout import checkout
 from builder.pipeline.events import Event, Events, Kind
-from builder.pipeline.files import write_atomic
+from builder.pipeline.files import sync_directory, write_atomic
 from builder.pipeline.index import Item, Type, digest, survey
 from builder.pipeline.key import digest_bytes, walk
-from builder.pipeline.store import Entry, Store, discard
+from builder.pipeline.store import Entry, Store, discard, sync_file_system
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Deliveries:
         old = target.parent / f".{target.name}.{uuid.uuid4().hex}"
         try:
             checkout(source, items, fresh)
-            if target.exists():
+            # the note that follows must not outlive the bytes
+            sync_file_system(fresh)
+            if os.path.lexists(target):
                 target.rename(old)
             try:
                 fresh.rename(target)
@@ -67,6 +69,7 @@ class Deliveries:
                 if old.exists():
                     old.rename(target)
                 raise
+            sync_directory(target.parent)
         finally:
             discard(fresh)
             discard(old)

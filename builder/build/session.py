@@ -30,6 +30,7 @@ from builder.packages.plan import FILE as PLAN
 from builder.packages.plan import Overlays, Plan, Resolve
 from builder.packages.repository import check_distinct, check_masters, check_profile
 from builder.pipeline.artifact import Artifact
+from builder.pipeline.code import CACHE as CODE_CACHE
 from builder.pipeline.code import CodeDigests
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.executor import Executor
@@ -92,7 +93,7 @@ class Session:
 
     @cached_property
     def executor(self) -> Executor:
-        code = CodeDigests(cache=self.home.cache / "code.json")
+        code = CodeDigests(cache=self.home.cache / CODE_CACHE)
         return Executor(self.store, self.events, self.sdk, self.home.local(CANCELLED.is_set), code)
 
     @cached_property

@@ -12,6 +12,7 @@ import ast
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,10 +21,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from builder.errors import Code, ColvertError, Location
 from builder.pipeline.files import write_atomic
 from builder.pipeline.key import digest_bytes, digest_value
 
 PROJECT = Path(__file__).parents[2]
+# what remembers facts belongs to the reader that found them
+CACHE = f"code-{digest_bytes(Path(__file__).read_bytes())[:12]}.json"
+# modules are loaded from here on; what is edited later is not what runs
+LOADED = time.time()
 # packages of the project; whatever else is imported is a library
 ROOTS = ("builder", "tests")
 # They report what happens and decide nothing of an output: a stage that fails leaves none.
@@ -52,6 +58,7 @@ class CodeDigests:
     leaves: frozenset[str] = REPORTING
     _known: dict[str, Facts] = field(default_factory=dict)
     _facts: dict[str, Facts] = field(default_factory=dict)
+    loaded: float = LOADED
     _digests: dict[str, str] = field(default_factory=dict)
     _known_modules: dict[str, bool] = field(default_factory=dict)
     _fresh: bool = False
@@ -90,6 +97,26 @@ class CodeDigests:
     def of(self, *modules: str) -> str:
         """The digest of all that several modules can run."""
         return digest_value([self.digest(module) for module in modules])
+
+    def check_unchanged(self, *modules: str) -> None:
+        """Raise CODE_CHANGED where a file that these modules can reach was edited since this process began.
+
+        The digest would be of the edited text, and the output of the one that was loaded.
+        """
+        now = CodeDigests(self.project, _known=dict(self._known))
+        names = {name for module in modules for name in now.closure(module)}
+        files = {now._path(name) for name in names} | {
+            file for name in names for file in now.data_files(name)
+        }
+        late = [path for path in sorted(files) if path.stat().st_mtime > self.loaded]
+        if not late and now.of(*modules) == self.of(*modules):
+            return
+        raise ColvertError(
+            Code.CODE_CHANGED,
+            "Colvert's own code was edited while it ran, so the result is not kept",
+            where=Location(str(late[0] if late else self.project)),
+            hint="run the same command again",
+        )
 
     def data_files(self, module: str) -> list[Path]:
         """The files that a module names in DATA; of a folder all in it but hidden ones."""

@@ -46,7 +46,7 @@ class Executor:
         if found is not None:
             return found
         key = self.key(stage)
-        with self.store.building(key):
+        with self.store.building(key, self.local.cancelled):
             return self.cached(stage) or self._make(stage, key)
 
     @contextmanager
@@ -67,6 +67,7 @@ class Executor:
         with self.working(stage, lambda name: report(Kind.PHASE, phase=name)) as work:
             try:
                 stage.run(work)
+                self.code.check_unchanged(*stage.modules)
             except ColvertError as error:
                 report(Kind.FAILED, seconds=time.monotonic() - started, text=error.what)
                 raise

@@ -87,6 +87,10 @@ def _link(root: Path, name: str, path: str) -> str:
         raise _refused(root / name, f"a link to {target}, outside {root}")
     if not os.path.exists(path):
         raise _refused(root / name, f"a dangling link to {target}")
+    steps = os.path.normpath(os.path.join(os.path.dirname(name), target))
+    if os.path.isabs(target) or steps.split("/")[0] == "..":
+        # it means another place where the overlay is copied to
+        raise _refused(root / name, f"a link to {target}, which names {root} itself: make it relative")
     return target
 
 
@@ -145,7 +149,10 @@ def select(store: Store, kind: str, sources: Mapping[str, tuple[Artifact, str]])
     items: dict[str, Item] = {}
     for name, (artifact, old) in sources.items():
         index = store.by_name(artifact)
-        item = index[resolve(index, old)]
+        try:
+            item = index[resolve(index, old)]
+        except KeyError:
+            raise _refused(Path(old), f"not in {artifact.kind}, or a link to nothing") from None
         items[name] = Item(name, Type.FILE, item.mode, item.value)
         files[name] = store.place(artifact) / item.name
     expected = Artifact(kind, digest(_with_folders(items)))

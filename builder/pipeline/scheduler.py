@@ -128,6 +128,13 @@ class _Run:
         self.ready: dict[str, Stage] = {}
         self.running: dict[Future[Entry], Job] = {}
         self.failures: list[ColvertError] = []
+        # what no job should raise, such as a full disk
+        self.crash: Exception | None = None
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing new is begun."""
+        return bool(self.failures) or self.crash is not None
 
     def to_the_end(self) -> dict[str, Entry]:
         try:
@@ -141,12 +148,14 @@ class _Run:
             self.scheduler.on_interrupt()
             wait(self.running)
             raise
+        if self.crash is not None:
+            raise self.crash
         raise_all(self.failures)
         return self.done
 
     def _take_from_store(self) -> None:
         """Finish every job whose stage the store has, and those which that makes ready, and so on."""
-        while not self.failures and (names := self.order.get_ready()):
+        while not self.ending and (names := self.order.get_ready()):
             for name in names:
                 try:
                     stage = self.jobs[name].make(self.done)
@@ -161,7 +170,7 @@ class _Run:
 
     def _start(self) -> None:
         """Start the ready jobs that the machine has room for, the most urgent first."""
-        if self.failures:
+        if self.ending:
             return
         for name in sorted(self.ready, key=lambda name: (-self.jobs[name].priority, name)):
             job = self.jobs[name]
@@ -186,11 +195,17 @@ class _Run:
                 self._fail(error)
             except CancelledError:
                 pass  # after the failure of another
+            except Exception as error:
+                self.crash = self.crash or error
+                self._cancel()
 
     def _fail(self, error: ColvertError) -> None:
         """Note a failure, once where several jobs had it; what the pool has not begun with is not begun."""
         if not any(error is known for known in self.failures):
             self.failures.append(error)
+        self._cancel()
+
+    def _cancel(self) -> None:
         for future in self.running:
             future.cancel()
 

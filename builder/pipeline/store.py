@@ -19,7 +19,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ from builder.pipeline.lock import held, lock
 
 FORMAT = "2"
 DATA, INDEX = "data", "index"
+# between two looks at a lock that another process holds
+WAIT_SECONDS = 0.2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -111,6 +113,7 @@ class Store:
             entry = self._load(self._record(key))
             if entry is not None:
                 self._pin(key)
+                self._pin(entry.digest)
             return entry
 
     def entries(self) -> Iterator[Entry]:
@@ -245,10 +248,15 @@ class Store:
     # --- adding ---------------------------------------------------------------
 
     @contextmanager
-    def building(self, key: str) -> Iterator[None]:
-        """Hold the right to make one entry; a second build of the same waits here."""
-        with held(self.root / "locks" / key, keep=False):
-            yield
+    def building(self, key: str, cancelled: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Hold the right to make one entry; a second build of the same waits here until it is cancelled."""
+        while not cancelled():
+            with held(self.root / "locks" / key, keep=False, wait=False) as free:
+                if free:
+                    yield
+                    return
+            time.sleep(WAIT_SECONDS)
+        raise ColvertError(Code.BUSY, "interrupted while another process builds the same")
 
     @contextmanager
     def workdir(self) -> Iterator[Path]:
@@ -271,7 +279,7 @@ class Store:
             artifact = Artifact(kind, digest(items))
             _make_read_only(place / DATA, items)
             (place / INDEX).write_bytes(to_bytes(items))
-            _sync(place)
+            sync_file_system(place)
             # one that prunes has not yet looked at the leases, or is done
             with held(self.root / "locks" / "prune", shared=True):
                 self._pin(artifact.digest)
@@ -292,6 +300,13 @@ class Store:
                 if not target.exists():
                     raise
             if self._whole(target, target.name):
+                if _sizes(target / DATA) != _sizes(place / DATA):
+                    raise ColvertError(
+                        Code.STORE_CORRUPT,
+                        "two artifacts of different sizes have one digest, so neither can be trusted",
+                        where=Location(str(target)),
+                        hint="find out which package holds a file made to collide, and report it",
+                    )
                 return
             self._set_aside(target)
         place.rename(target)
@@ -542,7 +557,7 @@ def _make_read_only(root: Path, items: Iterable[Item]) -> None:
     os.chmod(root, 0o755)
 
 
-def _sync(path: Path) -> None:
+def sync_file_system(path: Path) -> None:
     """Write everything of a file system to its disk (syncfs(2)): one call for thousands of files."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -551,6 +566,11 @@ def _sync(path: Path) -> None:
             raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(fd)
+
+
+def _sizes(root: Path) -> list[tuple[str, int]]:
+    """The files of a directory with their sizes."""
+    return [(name, one.stat().st_size) for name, one in walk(root) if one.is_file(follow_symlinks=False)]
 
 
 def tree_size(root: Path) -> int:
@@ -568,9 +588,12 @@ def discard(path: Path) -> None:
     try:
         shutil.rmtree(path)
     except OSError:
-        for directory, _, _ in os.walk(path):
-            with suppress(OSError):
-                os.chmod(directory, 0o700)
+        with suppress(OSError):
+            os.chmod(path, 0o700)
+        for directory, names, _ in os.walk(path):
+            for name in names:
+                with suppress(OSError):
+                    os.chmod(os.path.join(directory, name), 0o700, follow_symlinks=False)
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -51,6 +51,7 @@ CODES: Mapping[Code, str] = {
     Code.COMMAND_FAILED: "A program failed; the hint is the command line to run it again.",
     Code.PACKAGE_FAILED: "A package failed to build; the detail is the end of its log.",
     Code.SDK_FAILED: "The SDK could not be created.",
+    Code.CODE_CHANGED: "A file of Colvert's own code was edited while it ran; nothing of that was kept.",
     Code.STORE_CORRUPT: "A store entry did not match its digest. It was set aside; the next run rebuilds it.",
     Code.STORE_UNREADABLE: "The store cannot be read, or has another format. Nothing was removed.",
     Code.IMAGE_INVALID: "The packages do not form an image: a file conflict, or a missing file.",

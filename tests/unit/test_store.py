@@ -237,7 +237,7 @@ def snapshot(place: Path) -> list[tuple[str, int, int]]:
 def order(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, object]]]:
     """What was synced and renamed, in order: (what, path, its content then)."""
     seen: list[tuple[str, str, object]] = []
-    sync, rename, fsync = store_module._sync, os.rename, os.fsync
+    sync, rename, fsync = store_module.sync_file_system, os.rename, os.fsync
 
     def synced(path: Path) -> None:
         sync(path)
@@ -254,7 +254,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, obje
         info = os.fstat(descriptor)
         seen.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}"), (info.st_ino, info.st_size)))
 
-    monkeypatch.setattr(store_module, "_sync", synced)
+    monkeypatch.setattr(store_module, "sync_file_system", synced)
     monkeypatch.setattr(os, "rename", renamed)
     monkeypatch.setattr(os, "fsync", file_synced)
     yield seen
