@@ -83,21 +83,25 @@ def _row(executor: Executor, job: Job, made: dict[str, Entry], old: Record | Non
         return Row(job, Why.NEW, "", key, spent, inputs, {})
     names = [change.name for change in compare(earlier, inputs)]
     why = Why.DEPENDENCY if names and all(DEPENDENCY.match(name) for name in names) else Why.CHANGED
-    files = changed_files(executor.store, old, stage)
-    return Row(job, why, ", ".join([*names, *files][:4]), key, spent, {**inputs, **files}, earlier)
+    old_files, files = changed_files(executor.store, old, stage)
+    cause = ", ".join([*names, *sorted(old_files | files)][:4])
+    return Row(job, why, cause, key, spent, {**inputs, **files}, {**earlier, **old_files})
 
 
-def changed_files(store: Store, old: Record, stage: Stage) -> dict[str, str]:
-    """The files that differ in an input that was taken in, by name, where one such input is another one."""
+def changed_files(store: Store, old: Record, stage: Stage) -> tuple[dict[str, str], dict[str, str]]:
+    """The files that differ in an ingested input, with their digests before and now, if one input changed."""
     now = {artifact.digest: artifact for artifact in uses(stage)}
     before = {digest: Artifact("input", digest) for digest in old.uses}
     gone = [one for digest, one in before.items() if digest not in now and store.has(one)]
     fresh = [one for digest, one in now.items() if digest not in before and store.has(one)]
     if len(gone) != 1 or len(fresh) != 1:
-        return {}
-    one, other = ({item.name: item for item in store.index(each)} for each in (gone[0], fresh[0]))
+        return {}, {}
+    one, other = store.by_name(gone[0]), store.by_name(fresh[0])
     names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-    return {f"file {name}": other[name].value if name in other else "" for name in names}
+    return (
+        {f"file {name}": one[name].value for name in names if name in one},
+        {f"file {name}": other[name].value for name in names if name in other},
+    )
 
 
 def _last_records(executor: Executor, jobs: Iterable[Job]) -> dict[str, Record]:

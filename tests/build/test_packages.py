@@ -227,10 +227,12 @@ def test_plan_and_explain_tell_why(workshop: Workshop) -> None:
     workshop.ebuild(data, DATA.replace("one", "two"))
     rows = _foreseen(workshop, "app-misc/user")
     assert {name: row.why for name, row in rows.items()} == {data: Why.CHANGED, user: Why.DEPENDENCY}
-    [change] = compare(rows[data].before, rows[data].inputs)
+    file, change = compare(rows[data].before, rows[data].inputs)
+    assert file.name == "file testing/app-misc/data/data-1.ebuild"
+    assert file.before and file.after
     assert isinstance(change, Change)
     assert change.name.startswith("recipe")
-    assert rows[data].cause == change.name
+    assert rows[data].cause == f"{change.name}, {file.name}"
 
 
 def test_a_damaged_dependency_is_found_and_made_again(workshop: Workshop) -> None:
