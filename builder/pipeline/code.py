@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -103,7 +103,8 @@ class CodeDigests:
 
         The digest would be of the edited text, and the output of the one that was loaded.
         """
-        now = CodeDigests(self.project, _known=dict(self._known))
+        fresh: dict[str, dict[str, object]] = {"_facts": {}, "_digests": {}, "_known_modules": {}}
+        now = replace(self, cache=None, **fresh)  # type: ignore[arg-type]
         names = {name for module in modules for name in now.closure(module)}
         files = {now._path(name) for name in names} | {
             file for name in names for file in now.data_files(name)
