@@ -266,9 +266,8 @@ def test_what_cannot_be_is_told_before_anything_is_built(releases: Releases, wor
     (work / "fleet.pem").write_text("none")
     for update in ({"from_at_least": "2.0.0"}, {"keys": [str(work / "fleet.pem")]}):
         variant = Variant("1.14.0", {}, {"update": update}, expires_after=None)
-        session = releases.session(variant)
         with pytest.raises(ColvertError) as caught:
-            check_update(session, [])
+            releases.session(variant)
         assert caught.value.code is Code.MANIFEST_INVALID
         where = caught.value.where
         assert where is not None and where.line
