@@ -358,13 +358,28 @@ def test_a_stage_that_cannot_be_made_is_a_failure_like_any_other(stages: Executo
     assert {entry.record.label for entry in stages.store.entries()} == {"first", "long"}
 
 
-def test_an_error_of_ours_stops_what_runs(stages: Executor, log: Log) -> None:
-    stopped = threading.Event()
-    log.steps["long"] = lambda: stopped.wait(SOON)
-    log.steps["broken"] = after("long", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        scheduler(stages, on_interrupt=stopped.set).run([job("long"), job("broken")])
-    assert set(log.ended) == {"long", "broken"}
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), OSError(28, "No space left on device")])
+def test_after_an_error_that_no_job_should_raise_what_runs_is_kept(
+    stages: Executor, log: Log, error: Exception
+) -> None:
+    gate, interrupted = threading.Event(), list[bool]()
+
+    def broken() -> None:
+        log.wait_for_start("long")
+        raise error
+
+    log.steps |= {"long": lambda: gate.wait(SOON), "broken": broken}
+    jobs = [job("long"), job("broken"), job("b", "long"), job("free", weight=Weight(cores=1))]
+    run = scheduler(stages, 1, on_interrupt=lambda: interrupted.append(True))
+    end = in_thread(lambda: run.run(jobs))
+    log.wait_for_start("broken")
+    time.sleep(NEVER)
+    gate.set()
+    with pytest.raises(type(error)):
+        end()
+    assert sorted(log.started) == ["broken", "long"]
+    assert interrupted == []
+    assert [entry.record.label for entry in stages.store.entries()] == ["long"]
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------
