@@ -6,6 +6,7 @@ No verdict is ever asked for about these.
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def ledger(
         executor = Executor(Store(home.store), Events(), Sdk(home.sdk, sdk), home.local(), code)
         return executor, {"accelerator": accelerator}
 
-    return Ledger(CodeDigests(project=project, leaves=frozenset()), given, open_store)
+    code = CodeDigests(project=project, leaves=frozenset(), loaded=time.time())
+    return Ledger(code, given, open_store)
 
 
 def key(one: Ledger, tests: Iterable[str] = ("test_one",), fixtures: Iterable[Fixture] = (IMAGE,)) -> str:
