@@ -237,6 +237,14 @@ def test_nothing_is_kept_of_a_run_that_is_not_all_green(
     assert runner.run() == (outcomes, "12l")
 
 
+def test_code_that_is_edited_while_it_runs_leaves_nothing(runner: Runner) -> None:
+    """The key would be of the edited text, and the verdict on the one that ran."""
+    edit = "time.sleep(0.05); Path('test_story.py').open('a').write('# edited')"
+    runner.write(last=f"import time; {edit}")
+    assert runner.run()[0] == {"passed": 3, "warnings": 1}
+    assert runner.run() == ({"passed": 3, "warnings": 1}, "12l")
+
+
 def test_some_of_the_tests_are_no_verdict_on_all(runner: Runner) -> None:
     assert runner.run("-k", "each") == ({"passed": 2, "deselected": 1}, "12")
     assert runner.run("-k", "each") == ({"passed": 2, "deselected": 1}, "")
