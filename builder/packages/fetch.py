@@ -2,22 +2,25 @@
 
 Each distfile is looked for in the given mirrors (folders, or addresses laid out as
 GENTOO_MIRRORS), then at its SRC_URI in order; `mirror://debian/` is the SDK's own Debian
-mirror. A broken download is resumed. A file enters `distfiles/` by a rename, after its
-size, BLAKE2B and SHA512 agree with the overlay's Manifest; nothing else ever gets there.
+mirror. A broken download is resumed at the address where it began, and at no other. A file
+enters `distfiles/` by a rename, after its size, BLAKE2B and SHA512 agree with the overlay's
+Manifest; nothing else ever gets there.
 """
 
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import re
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import urllib3
 
@@ -37,7 +40,19 @@ GONE = ("HTTP 404", "HTTP 410")
 # our own disk, and nothing that is wrong with the place that is copied from
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CHUNK = 1 << 18
+# answers about a file that came whole, and is another one than the pinned one
+MISMATCH = "size or digest mismatch"
+# the server ended the file before its pinned size
+ENDED = f"{MISMATCH} (it is shorter)"
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
+# the file's own bytes: a server that packs on the way, or says so of a .tar.gz, changes what is pinned
+HEADERS = {"Accept-Encoding": "identity"}
+# fetch+https://... and mirror+https://... (PMS 8, 7.3.2) lift RESTRICT, and the address begins behind them
+_LIFTS = re.compile(r"(?:fetch|mirror)\+(?=[a-z]+://)")
+# what says that a host cannot be reached at all, whatever it is asked for
+_UNREACHABLE = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+# addresses of one host that were not answered in time, after which no more are tried
+MAX_MUTE = 2
 
 
 @dataclass(frozen=True)
@@ -141,11 +156,14 @@ class Fetcher:
         self.events = events
         self.mirrors = tuple(mirrors)
         self._dead: set[str] = set()
+        self._mute: Counter[str] = Counter()
         self._mutex = threading.Lock()
         self._verified: set[str] = set()
         # the names of sources that Debian's mirror once had and has no more
         self.gone: set[str] = set()
-        self._http = Client(urllib3.Retry(total=2, connect=1, backoff_factor=0.5))
+        self._http = Client(
+            urllib3.Retry(total=8, connect=1, read=2, status=2, redirect=5, backoff_factor=0.5)
+        )
 
     def fetch_all(self, wanted: Iterable[Distfile]) -> None:
         """Fetch all missing files in parallel; all failures are reported together."""
@@ -180,27 +198,17 @@ class Fetcher:
         with held(self.directory / ".locks" / wanted.name):
             if self.have(wanted):
                 return self.path(wanted)
-            part = self.directory / f".{wanted.name}.part"
             answers: list[str] = []
             wrong = False
             for uri in self.places(wanted):
-                answer = self._from(uri, part, wanted)
-                if answer:
-                    answers.append(f"{public(uri)}: {answer}")
-                    if uri.startswith(self.debian) and answer in GONE:
-                        self.gone.add(wanted.name)
-                    continue
-                if matches(part, wanted):
-                    part.chmod(0o644)
-                    part.replace(self.path(wanted))
-                    self._verified.add(wanted.sha512)
-                    self.gone.discard(wanted.name)
-                    return self.path(wanted)
-                wrong = True
-                answers.append(
-                    f"{public(uri)}: size or digest mismatch ({part.stat().st_size} of {wanted.size} bytes)"
-                )
-                part.unlink()
+                part = self.part(wanted, uri)
+                answer = self._whole(uri, part, wanted)
+                if not answer:
+                    return self._keep(part, wanted)
+                answers.append(f"{public(uri)}: {answer}")
+                wrong = wrong or answer.startswith(MISMATCH)
+                if uri.startswith(self.debian) and answer in GONE:
+                    self.gone.add(wanted.name)
         if wrong:
             raise ColvertError(
                 Code.WRONG_DIGEST,
@@ -217,6 +225,33 @@ class Fetcher:
             hint="add a mirror with --distfile-mirror, or use a newer version in the ebuild",
         )
 
+    def part(self, wanted: Distfile, uri: str) -> Path:
+        """What came from one address: another one's bytes may be of another file."""
+        return self.directory / f".{wanted.name}.{hashlib.sha256(uri.encode()).hexdigest()[:12]}.part"
+
+    def _whole(self, uri: str, part: Path, wanted: Distfile) -> str:
+        """Download into `part` until it is the file; returns why it is not, or an empty string."""
+        resumed = part.exists()
+        answer = self._from(uri, part, wanted)
+        if not answer:
+            if matches(part, wanted):
+                return ""
+            answer = f"{MISMATCH} ({part.stat().st_size} of {wanted.size} bytes)"
+        if answer.startswith(MISMATCH):
+            part.unlink(missing_ok=True)
+            # the first half may be of a file that has changed since
+            return self._whole(uri, part, wanted) if resumed else answer
+        return answer
+
+    def _keep(self, part: Path, wanted: Distfile) -> Path:
+        part.chmod(0o644)
+        part.replace(self.path(wanted))
+        for left in self.directory.glob(f".{glob.escape(wanted.name)}.*part"):
+            left.unlink(missing_ok=True)
+        self._verified.add(wanted.sha512)
+        self.gone.discard(wanted.name)
+        return self.path(wanted)
+
     def trust(self, name: str, uris: tuple[str, ...], directory: Path) -> Path:
         """Fetch a file that no Manifest pins yet, whatever it is; for `colvert digest` only."""
         answers = []
@@ -225,7 +260,7 @@ class Fetcher:
         part = directory / "part"
         for uri in self.places(wanted):
             answer = self._from(uri, part, wanted)
-            if part.exists() and part.stat().st_size and answer in ("", "truncated"):
+            if part.exists() and part.stat().st_size and answer in ("", ENDED):
                 return part
             answers.append(f"{public(uri)}: {answer}")
         raise ColvertError(Code.FETCH_FAILED, f"{name} not found on any mirror", detail=answers)
@@ -236,15 +271,17 @@ class Fetcher:
             yield str(self.only / wanted.name)
             return
         for mirror in self.mirrors:
-            base = mirror.removeprefix("file://").rstrip("/")
-            if "://" not in base:
+            base = mirror.rstrip("/")
+            if base.startswith("file://"):
+                yield str(Path(unquote(base.removeprefix("file://"))) / wanted.name)
+            elif "://" not in base:
                 yield str(Path(base) / wanted.name)
             else:
                 yield f"{base}/distfiles/{quote(wanted.name)}"
                 # GLEP 75: the default layout of Gentoo's mirrors since 2019
                 prefix = hashlib.blake2b(wanted.name.encode()).hexdigest()[:2]
                 yield f"{base}/distfiles/{prefix}/{quote(wanted.name)}"
-        for uri in wanted.uris:
+        for uri in (_LIFTS.sub("", one, count=1) for one in wanted.uris):
             yield f"{self.debian}/{uri.removeprefix(DEBIAN)}" if uri.startswith(DEBIAN) else uri
 
     def _from(self, uri: str, part: Path, wanted: Distfile) -> str:
@@ -268,14 +305,31 @@ class Fetcher:
         try:
             return self._download(uri, part, wanted)
         except urllib3.exceptions.MaxRetryError as error:
-            with self._mutex:
-                self._dead.add(host)
+            self._judge(host, error)
+            if isinstance(error.reason, urllib3.exceptions.ResponseError):
+                return str(error.reason)
             if isinstance(error.reason, urllib3.exceptions.ProxyError):
                 return f"the proxy {public(proxy_for(uri) or '')} does not answer"
             return f"host does not answer ({type(error.reason).__name__})"
         except urllib3.exceptions.HTTPError as error:
             # an OSError is one of this machine, such as a full disk, and no answer of a server
             return f"connection lost ({type(error).__name__})"
+
+    def _judge(self, host: str, error: urllib3.exceptions.MaxRetryError) -> None:
+        """Ask a host no more that cannot be reached; one bad address says nothing of its others."""
+        with self._mutex:
+            # a redirect may have led to another host, which is the one that is away
+            asked = urlsplit(f"//{host}")
+            here = getattr(error.pool, "host", "") == asked.hostname
+            here = here and asked.port in (None, getattr(error.pool, "port", None))
+            if isinstance(error.reason, urllib3.exceptions.ProxyError) or (
+                here and isinstance(error.reason, _UNREACHABLE)
+            ):
+                self._dead.add(host)
+            elif isinstance(error.reason, urllib3.exceptions.ReadTimeoutError):
+                self._mute[host] += 1
+                if self._mute[host] >= MAX_MUTE:
+                    self._dead.add(host)
 
     def _download(self, uri: str, part: Path, wanted: Distfile) -> str:
         done = part.stat().st_size if part.exists() else 0
@@ -284,16 +338,15 @@ class Fetcher:
             done = 0
         if done == wanted.size:
             return ""
-        headers = {"Range": f"bytes={done}-"} if done else {}
+        headers = {**HEADERS, "Range": f"bytes={done}-"} if done else HEADERS
         answer = self._http.request("GET", uri, headers=headers, preload_content=False, timeout=TIMEOUT)
         try:
             if answer.status == 416:
-                part.unlink()
-                return "cannot be resumed"
+                return f"{MISMATCH} (the server has no more of it)"
             if answer.status not in (200, 206):
                 return f"HTTP {answer.status}"
             with part.open("ab" if answer.status == 206 else "wb") as sink:
-                for block in answer.stream(CHUNK):
+                for block in answer.stream(CHUNK, decode_content=False):
                     sink.write(block)
                     if sink.tell() > wanted.size:
                         break
@@ -308,4 +361,5 @@ class Fetcher:
                     )
         finally:
             answer.release_conn()
-        return "" if part.stat().st_size >= wanted.size else "truncated"
+        # a connection that is lost is an error; this is all that the server has
+        return "" if part.stat().st_size >= wanted.size else ENDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ def pinned(*uris: str, data: bytes = DATA) -> Distfile:
 
 
 def fetcher(tmp_path: Path, server: Files | None = None, *mirrors: str) -> Fetcher:
-    (tmp_path / "distfiles").mkdir(exist_ok=True)
+    (tmp_path / "distfiles").mkdir(parents=True, exist_ok=True)
     return Fetcher(tmp_path / "distfiles", server.url if server else "http://127.0.0.1:9", Events(), mirrors)
 
 
@@ -42,9 +43,67 @@ def test_the_second_place_is_asked_when_the_first_has_not(tmp_path: Path, server
 def test_a_broken_download_is_resumed(tmp_path: Path, server: Files) -> None:
     server.files["source.tar"] = DATA
     get = fetcher(tmp_path, server)
-    (tmp_path / "distfiles/.source.tar.part").write_bytes(DATA[:1000])
-    assert get.fetch(pinned(f"{server.url}/source.tar")).read_bytes() == DATA
+    wanted = pinned(f"{server.url}/source.tar")
+    server.behave["source.tar"] = lambda handler: handler.send(DATA, until=1000)
+    with pytest.raises(ColvertError):
+        get.fetch(wanted)
+    server.behave.clear()
+    server.asked.clear()
+    assert get.fetch(wanted).read_bytes() == DATA
     assert server.asked == ["GET /source.tar bytes=1000-"]
+    assert [path.name for path in (tmp_path / "distfiles").iterdir() if path.is_file()] == ["source.tar"]
+
+
+def test_what_one_place_sent_is_not_continued_at_another(tmp_path: Path, server: Files) -> None:
+    """A portal's page with 200, shorter than the file; in this run and in the next one."""
+    server.files["portal"] = b"<html>please log in</html>"
+    server.files["good"] = DATA
+    wanted = pinned(f"{server.url}/portal", f"{server.url}/good")
+    assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
+    assert server.asked == ["GET /portal", "GET /good"]
+    server.asked.clear()
+    with pytest.raises(ColvertError) as caught:
+        fetcher(tmp_path / "next", server).fetch(pinned(f"{server.url}/portal"))
+    assert caught.value.code is Code.WRONG_DIGEST
+    server.files["portal"] = DATA
+    assert fetcher(tmp_path / "next", server).fetch(pinned(f"{server.url}/portal")).read_bytes() == DATA
+    assert server.asked == ["GET /portal", "GET /portal"]
+
+
+def test_a_file_that_changed_under_a_broken_download_is_fetched_from_its_start(
+    tmp_path: Path, server: Files
+) -> None:
+    wanted = pinned(f"{server.url}/source.tar")
+    server.behave["source.tar"] = lambda handler: handler.send(DATA[::-1], until=1000)
+    with pytest.raises(ColvertError):
+        fetcher(tmp_path, server).fetch(wanted)
+    server.behave.clear()
+    server.files["source.tar"] = DATA
+    assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br"])
+def test_the_bytes_are_kept_as_they_came(tmp_path: Path, server: Files, encoding: str) -> None:
+    """Servers say that a .tar.gz is a tar in gzip: the Manifest pins the packed bytes."""
+    packed = gzip.compress(DATA)
+    server.files["x.tar.gz"] = packed
+    server.behave["x.tar.gz"] = lambda handler: handler.answer(200, packed, Content_Encoding=encoding)
+    wanted = pinned(f"{server.url}/x.tar.gz", data=packed)
+    assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == packed
+
+
+def test_one_bad_address_does_not_condemn_its_host(tmp_path: Path, server: Files) -> None:
+    server.files["good"] = DATA
+    server.behave["loop"] = lambda handler: handler.answer(302, "", Location="/loop")
+    server.behave["away"] = lambda handler: handler.answer(302, "", Location="http://127.0.0.1:9/x")
+    wanted = pinned(*(f"{server.url}/{name}" for name in ("loop", "away", "good")))
+    assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("prefix", ["fetch+", "mirror+"])
+def test_prefixes_of_eapi_8_are_no_part_of_an_address(tmp_path: Path, server: Files, prefix: str) -> None:
+    server.files["x"] = DATA
+    assert fetcher(tmp_path, server).fetch(pinned(f"{prefix}{server.url}/x")).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("served", [DATA[:-1] + b"!", DATA + b"more", b""])
@@ -83,10 +142,12 @@ def test_gone_is_only_what_the_debian_mirror_denies(tmp_path: Path, server: File
     assert dead.gone == set()
 
 
-def test_a_folder_can_be_a_mirror(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder/source.tar").write_bytes(DATA)
-    get = fetcher(tmp_path, None, str(tmp_path / "folder"))
+@pytest.mark.parametrize("uri", [False, True])
+def test_a_folder_can_be_a_mirror(tmp_path: Path, uri: bool) -> None:
+    folder = tmp_path / "my 100% #folder"
+    folder.mkdir()
+    (folder / "source.tar").write_bytes(DATA)
+    get = fetcher(tmp_path, None, folder.as_uri() if uri else str(folder))
     assert get.fetch(pinned("http://127.0.0.1:9/source.tar")).read_bytes() == DATA
 
 

@@ -166,9 +166,11 @@ def test_an_address_that_is_none_is_an_answer(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_not_blamed_on_the_server(tmp_path: Path, proxy: Files) -> None:
     proxy.files["a"] = b"data"
-    (tmp_path / ".source.tar.part").symlink_to("/dev/full")
+    uri = f"{proxy.url}/a"
+    fetcher = Fetcher(tmp_path, "", Events())
+    fetcher.part(pinned(uri), uri).symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space"):
-        Fetcher(tmp_path, "", Events()).fetch(pinned(f"{proxy.url}/a"))
+        fetcher.fetch(pinned(uri))
 
 
 def test_doctor_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
