@@ -10,21 +10,22 @@ from pathlib import Path, PurePosixPath
 from builder.build.blueprint import Blueprint, delivered, digest_jobs
 from builder.build.digests import FILE as DIGESTS
 from builder.build.licences import check_licences
-from builder.build.outputs import Deliveries
+from builder.build.outputs import Deliveries, same
 from builder.build.provenance import provenance
 from builder.build.session import Session
 from builder.build.signing import begin_signing, leave_payload
 from builder.build.targets import choose
 from builder.build.trusted_keys import check_update
 from builder.build.usr import ROOT_HASH
+from builder.errors import Code, ColvertError, Location
 from builder.pipeline.lock import held
 from builder.pipeline.scheduler import Job, closure
-from builder.pipeline.store import Entry
-from builder.platforms import Platform
+from builder.pipeline.store import Entry, Store
+from builder.platforms import PLATFORMS, Platform
 from builder.signing.attach import LOCK
 from builder.signing.boot_signatures import UNSIGNED as NO_SIGNATURES
 from builder.signing.boot_signatures import BootSignatures
-from builder.updates.contents import PROVENANCE, UPDATE_INDEX, pending
+from builder.updates.contents import BOOT, PROVENANCE, UPDATE_INDEX, pending
 from builder.updates.delta import UNSIGNED, Earlier
 
 
@@ -100,6 +101,7 @@ def build_images(
     image = make_release(session, platforms, earlier)
     place = out / session.loaded.version
     with held(place / LOCK):
+        check_folders(session.store, image.boot, [one.name for one in platforms], place)
         deliver_image(session, image, platforms, place, earlier)
         begin_signing(session, image.root_hash, place, deltas_from)
     return place
@@ -114,6 +116,23 @@ def make_release(
     """Make all that a release of these platforms delivers."""
     jobs = delivered(platforms).values()
     return make_image(session, [*jobs, *(f"digests:{name}" for name in jobs)], platforms, earlier, signatures)
+
+
+def check_folders(store: Store, boot: Entry, wanted: Sequence[str], place: Path) -> None:
+    """Refuse folders of other platforms in `place` that were made with another boot folder.
+
+    The release index lists and signs all that is there, and theirs would be images of other content.
+    """
+    others = [name for name in PLATFORMS if (place / name).is_dir()]
+    stale = [name for name in others if name not in wanted]
+    if stale and not same(store, boot, place / BOOT):
+        raise ColvertError(
+            Code.USAGE,
+            f"{place} has {', '.join(stale)} of another build of this version",
+            where=Location(str(place)),
+            hint=f"rm -r {' '.join(str(place / name) for name in stale)}, or build it again too: "
+            + " ".join(f"--target {name}" for name in (*wanted, *stale)),
+        )
 
 
 def deliver_image(

@@ -107,6 +107,14 @@ class Deliveries:
         self.events.emit(Event(kind=Kind.OUTPUT, stage="image", label=label, text=str(path)))
 
 
+def same(store: Store, entry: Entry, target: Path) -> bool:
+    """Whether the directory `target` has just what the entry's artifact has; read whole."""
+    try:
+        return digest(survey(target)) == digest(store.index(entry.artifact))
+    except (OSError, ColvertError):
+        return False  # not there, or not readable: not what was delivered
+
+
 def _state(target: Path, ignored: Collection[str]) -> str:
     """Digest of what changes when a file is written to, replaced or renamed."""
     rows: list[str] = []

@@ -163,7 +163,11 @@ class Session:
                 where=self.loaded.origin(("kernel", "package")),
                 hint="use a package (and version) from the output of colvert plan",
             )
-        files = {f"{number:02}-{item.path.name}": item.path for number, item in enumerate(kernel.fragments)}
+        # the kernel's ebuild merges *.config; Yocto's fragments, and others', are called otherwise
+        files = {
+            f"{number:02}-{item.path.name.removesuffix('.config')}.config": item.path
+            for number, item in enumerate(kernel.fragments)
+        }
         return {node.cpv: ingest_files(self.store, "fragments", files)}
 
     def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:

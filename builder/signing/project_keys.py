@@ -38,6 +38,7 @@ from builder.signing.signature_list import (
     content_of,
     read_signatures,
     signature_lists,
+    signed_at,
 )
 from builder.updates.keys import DEVELOPMENT, PublicKey, read_public
 
@@ -205,13 +206,30 @@ def _write_private(path: Path, key: rsa.RSAPrivateKey | Ed25519PrivateKey) -> No
 def write_variables(
     keys: ProjectKeys, now: datetime, names: Iterable[str], revoked: Sequence[Signature] = ()
 ) -> None:
-    """The .auth files of these variables, signed now; none for an empty one, which firmware would refuse."""
+    """The .auth files of these variables, signed now; none for an empty one, which firmware would refuse.
+
+    Firmware takes only what is newer than what it has (UEFI 8.2.2), so a file that was made by a clock
+    ahead of ours, or in this very second, is followed by one of a second later.
+    """
     contents = {**keys.variables(), "dbx": signature_lists(revoked, keys.owner)}
     for name in names:
         if contents[name]:
             signer = SIGNED_BY[name]
-            signed = authenticated(name, contents[name], now, keys.certificate(signer), keys.private(signer))
-            write_atomic(keys.directory / f"{name}.auth", signed)
+            path = keys.directory / f"{name}.auth"
+            signed = authenticated(
+                name, contents[name], newer(path, now), keys.certificate(signer), keys.private(signer)
+            )
+            write_atomic(path, signed)
+
+
+def newer(path: Path, now: datetime) -> datetime:
+    """Now, or the first second in which firmware that has the .auth file takes another one."""
+    try:
+        return max(now, signed_at(path.read_bytes()) + timedelta(seconds=1))
+    except FileNotFoundError:
+        return now
+    except (OSError, ValueError, OverflowError) as error:
+        raise unusable(path, "signed variable") from error
 
 
 class Line(NamedTuple):

@@ -23,6 +23,7 @@ from builder.signing.project_keys import (
     fingerprint,
     make_certificate,
     make_release_key,
+    newer,
     read_certificate,
     unusable,
     write_variables,
@@ -45,6 +46,9 @@ def rotate(keys: ProjectKeys, which: str, now: datetime) -> Path:
     The old private key moves to earlier/. Returns the new path of the old public key.
     """
     public = "release.pem" if which == "release" else f"{which}.crt"
+    # a file that cannot be read is told before anything is replaced
+    for name in CHANGED_WITH.get(which, ()):
+        newer(keys.directory / f"{name}.auth", now)
     earlier = keys.directory / EARLIER
     earlier.mkdir(mode=0o700, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=keys.directory, prefix=".new-"))
@@ -57,7 +61,7 @@ def rotate(keys: ProjectKeys, which: str, now: datetime) -> Path:
             kept = f"{which}-{fingerprint(old)[:16]}"
             make_certificate(work, which, _called(old, which), now)
         if which == "PK":
-            _hand_over_platform(keys, work, earlier / f"{kept}.auth", now)
+            _hand_over_platform(keys, work, earlier / f"{kept}.auth", newer(keys.directory / "PK.auth", now))
         place = keys.directory / f"{kept}{Path(public).suffix}"
         shutil.copy2(keys.directory / public, place)
         # where the old private half is kept elsewhere, there is none here

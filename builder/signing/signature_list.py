@@ -102,6 +102,15 @@ def authenticated(
     return stamp + head + signed + content
 
 
+def signed_at(auth: bytes) -> datetime:
+    """The time of a .auth file (UEFI 8.2.2, 8.3), in UTC. Raises ValueError for none."""
+    try:
+        year, month, day, hour, minute, second = struct.unpack_from("<H5B", auth)
+    except struct.error as error:
+        raise ValueError("too short for a time") from error
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
 def content_of(auth: bytes) -> bytes:
     """The content of a .auth file's variable."""
     length = int.from_bytes(auth[16:20], "little")

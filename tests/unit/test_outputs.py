@@ -6,10 +6,12 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from builder.build.image import check_folders
 from builder.build.outputs import Deliveries, deliver_file
 from builder.build.session import mending
 from builder.errors import Code, ColvertError
@@ -390,3 +392,27 @@ def test_a_file_replaces_the_old_one_and_is_told(tmp_path: Path) -> None:
         assert target.read_text() == text
     assert [event.text for event in seen] == [str(target)] * 2
     assert [path.name for path in target.parent.iterdir()] == ["list"]
+
+
+@pytest.mark.parametrize(
+    ("there", "boot", "refused"),
+    [
+        ("gce", "another", True),
+        ("gce", "one", False),
+        ("qemu", "another", False),
+        ("notes", "another", False),
+    ],
+)
+def test_a_platform_of_an_earlier_build_is_not_signed_with_this_one(
+    tmp_path: Path, run: Executor, there: str, boot: str, refused: bool
+) -> None:
+    """A fixed version, built for another platform before something changed."""
+    place = tmp_path / "out/1"
+    deliver(run, place / there)
+    deliver(run, place / "boot", boot)
+    entry = run.obtain(sample())
+    with pytest.raises(ColvertError) if refused else nullcontext() as caught:
+        check_folders(run.store, entry, ["qemu"], place)
+    if caught is not None:
+        assert caught.value.code is Code.USAGE
+        assert caught.value.hint.endswith("--target qemu --target gce")

@@ -35,6 +35,7 @@ from builder.signing.signature_list import (
     content_of,
     read_signatures,
     signature_lists,
+    signed_at,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -263,3 +264,28 @@ def test_a_directory_that_has_no_keys_is_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["keys", "show", str(tmp_path)])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_a_variable_is_newer_than_the_one_that_machines_have(keys: ProjectKeys) -> None:
+    """A clock that stood in 2040 once, and two changes within one second."""
+    path = keys.directory / "KEK.auth"
+    path.write_bytes(struct.pack("<HBBBBB", 2040, 1, 1, 0, 0, 0) + path.read_bytes()[7:])
+    rotate(keys, "KEK", NOW)
+    assert signed_at(path.read_bytes()) == datetime(2040, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert signed_at((keys.directory / "db.auth").read_bytes()) == NOW + timedelta(seconds=1)
+    revoke(keys, DIGEST, NOW)
+    revoke(keys, Signature.digest(bytes(32)), NOW)
+    assert signed_at((keys.directory / "dbx.auth").read_bytes()) == NOW + timedelta(seconds=1)
+
+
+LAST_SECOND = struct.pack("<HBBBBB", 9999, 12, 31, 23, 59, 59)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 40, LAST_SECOND])
+def test_a_damaged_variable_is_told(keys: ProjectKeys, content: bytes) -> None:
+    (keys.directory / "db.auth").write_bytes(content)
+    with pytest.raises(ColvertError) as caught:
+        rotate(keys, "db", NOW)
+    assert caught.value.where is not None
+    assert caught.value.where.file.endswith("db.auth")
+    assert names(keys) == PRIVATE | PUBLIC
