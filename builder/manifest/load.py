@@ -108,6 +108,8 @@ class _Identity:
         self.path = path
         self.problems = problems
         self.revision: version.Revision | None = None
+        # git has a work tree here, and an error has told that it cannot be read
+        self.unread = False
         wanted = self._text("version", "git")
         if "git" in (wanted, self._text("epoch", "git")) or template.is_template(wanted):
             self._ask_git()
@@ -127,7 +129,10 @@ class _Identity:
         try:
             self.revision = version.revision(self.path.resolve().parent)
         except ColvertError as error:
-            self.problems.add(error.code, error.what, self._where("version"), hint=error.hint)
+            self.unread = True
+            self.problems.add(
+                error.code, error.what, self._where("version"), hint=error.hint, detail=error.detail
+            )
 
     def _epoch(self) -> str:
         text = self._text("epoch", "git")
@@ -139,12 +144,7 @@ class _Identity:
         given = os.environ.get("SOURCE_DATE_EPOCH", "")
         if given.isascii() and given.isdigit():
             return given
-        self.problems.add(
-            Code.MANIFEST_INVALID,
-            "`epoch: git` requires a git work tree with a commit",
-            self._where("epoch"),
-            hint="write `epoch: SECONDS` into the manifest, or set SOURCE_DATE_EPOCH",
-        )
+        self._needs_git("epoch", "write `epoch: SECONDS` into the manifest, or set SOURCE_DATE_EPOCH")
         return "0"
 
     def _version(self) -> str:
@@ -160,13 +160,13 @@ class _Identity:
             return text
         if self.revision:
             return self.revision.version
-        self.problems.add(
-            Code.MANIFEST_INVALID,
-            "`version: git` requires a git work tree with a commit",
-            self._where("version"),
-            hint="write `version: 1.2.3` into the manifest",
-        )
+        self._needs_git("version", "write `version: 1.2.3` into the manifest")
         return "0"
+
+    def _needs_git(self, key: str, hint: str) -> None:
+        if not self.unread:
+            what = f"`{key}: git` requires a git work tree with a commit"
+            self.problems.add(Code.MANIFEST_INVALID, what, self._where(key), hint=hint)
 
     def variables(self) -> dict[str, str | int]:
         """Variables for expressions."""

@@ -34,15 +34,17 @@ class Problems:
         """Record that a file is read now; errors are reported in this order of files."""
         self._files.append(name)
 
-    def add(self, code: Code, what: str, where: Location | None, *, hint: str = "") -> None:
+    def add(
+        self, code: Code, what: str, where: Location | None, *, hint: str = "", detail: Iterable[str] = ()
+    ) -> None:
         if (what, where) not in self._told and len(self._found) < MAX_FOUND:
             self._told.add((what, where))
             self._places.add(where)
-            self._found.append(ColvertError(code, what, where=where, hint=hint))
+            self._found.append(ColvertError(code, what, where=where, hint=hint, detail=detail))
 
     def take(self, error: ColvertError) -> None:
         """Add an error as it is."""
-        self.add(error.code, error.what, error.where, hint=error.hint)
+        self.add(error.code, error.what, error.where, hint=error.hint, detail=error.detail)
 
     def told(self, where: Location) -> bool:
         """Whether something is wrong here already: then what follows from it is no news."""

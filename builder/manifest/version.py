@@ -9,6 +9,8 @@ what a GPT label leaves, see `docs/decisions/version.md`.
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ import pygit2
 from pygit2.enums import FileStatus, Option
 
 from builder.errors import Code, ColvertError, Location
+from builder.manifest.git_program import WorkTree, work_tree
 
 # A GPT label has 36 UTF-16 units; this is the longest one that carries the version.
 LABEL_UNITS = 36
@@ -27,6 +30,7 @@ MAX_VERSION = LABEL_UNITS - len(LONGEST_LABEL)
 # `~` and `^` are refused by sysupdate.
 _VERSION = re.compile(r"[0-9][0-9A-Za-z]*(\.[0-9A-Za-z]+)*")
 _TAG = re.compile(r"v([0-9]+\.[0-9]+\.[0-9]+)")
+TAGS = "refs/tags/"
 
 
 @dataclass(frozen=True)
@@ -57,24 +61,46 @@ def revision(directory: Path) -> Revision | None:
     pygit2.option(Option.SET_OWNER_VALIDATION, 0)
     try:
         found = pygit2.discover_repository(str(directory))
-        if found is None:
-            return None
-        repository = pygit2.Repository(found)
-        if repository.head_is_unborn:
-            return None
-        commit = repository.head.peel(pygit2.Commit)
-        dirty = not repository.is_bare and _dirty(repository)
+        return None if found is None else _of_library(pygit2.Repository(found))
+    except _Unread:
+        reason = "its checkout is sparse"
     except (pygit2.GitError, OSError, KeyError) as error:
+        reason = str(error)
+    try:
+        tree = work_tree(directory)
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise ColvertError(
             Code.MANIFEST_INVALID,
             f"the version cannot be read from git: {error}",
             where=Location(str(directory)),
+            detail=[f"libgit2: {reason}"],
             hint="set a fixed `version:` and `epoch:` in the manifest",
         ) from error
-    time = datetime.fromtimestamp(commit.commit_time, UTC)
-    named = _tag(repository, commit) or f"{time:%y%m%d.%H%M%S}"
-    version = f"{time:%y%m%d}.dirty" if dirty else named
-    return Revision(version, str(commit.id), commit.commit_time, dirty)
+    return _named(tree)
+
+
+class _Unread(Exception):
+    """What libgit2 takes for something else."""
+
+
+def _of_library(repository: pygit2.Repository) -> Revision | None:
+    """The revision as libgit2 reads it."""
+    if repository.head_is_unborn:
+        return None
+    if "core.sparseCheckout" in repository.config and repository.config.get_bool("core.sparseCheckout"):
+        raise _Unread  # it takes files that are left out for deleted ones
+    commit = repository.head.peel(pygit2.Commit)
+    dirty = not repository.is_bare and _dirty(repository)
+    return _named(WorkTree(str(commit.id), commit.commit_time, tuple(_tags(repository, commit)), dirty))
+
+
+def _named(tree: WorkTree) -> Revision:
+    """A work tree with its version: the highest of its tags, else the time of its commit."""
+    time = datetime.fromtimestamp(tree.epoch, UTC)
+    versions = [match[1] for match in map(_TAG.fullmatch, tree.tags) if match]
+    name = max(versions, key=lambda one: [int(part) for part in one.split(".")], default="")
+    version = f"{time:%y%m%d}.dirty" if tree.dirty else name or f"{time:%y%m%d.%H%M%S}"
+    return Revision(version, tree.commit, tree.epoch, tree.dirty)
 
 
 def _dirty(repository: pygit2.Repository) -> bool:
@@ -83,14 +109,11 @@ def _dirty(repository: pygit2.Repository) -> bool:
     return any(status not in clean for status in repository.status(untracked_files="normal").values())
 
 
-def _tag(repository: pygit2.Repository, commit: pygit2.Commit) -> str | None:
-    """The highest version that a tag gives to this very commit."""
-    versions: list[str] = []
+def _tags(repository: pygit2.Repository, commit: pygit2.Commit) -> Iterator[str]:
+    """The names of the tags of this very commit."""
     for name in repository.references:
-        match = _TAG.fullmatch(name.removeprefix("refs/tags/")) if name.startswith("refs/tags/") else None
-        if match and _target(repository, name) == commit.id:
-            versions.append(match[1])
-    return max(versions, key=lambda version: [int(part) for part in version.split(".")], default=None)
+        if name.startswith(TAGS) and _target(repository, name) == commit.id:
+            yield name.removeprefix(TAGS)
 
 
 def _target(repository: pygit2.Repository, name: str) -> pygit2.Oid | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pygit2
 import pytest
 
+from builder.errors import Code, ColvertError
 from builder.manifest.load import load
-from builder.manifest.version import LONGEST_LABEL, MAX_VERSION, check, revision
+from builder.manifest.version import LONGEST_LABEL, MAX_VERSION, Revision, check, revision
 from builder.updates.order import newer, order_key
 
 # 2026-11-22 23:59:50 UTC, which is another day where the committer is
@@ -117,3 +119,63 @@ def test_every_version_fits_its_label() -> None:
     ):
         with pytest.raises(ValueError):
             check(bad)
+
+
+def git(place: Path, *words: str) -> None:
+    name = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(place), *name, *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def cloned(repository: pygit2.Repository, tmp_path: Path) -> Path:
+    """A clone of a repository with two folders and a tag; git's own, and the caller's."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text(folder)
+    commit(repository)
+    repository.references.create("refs/tags/v1.2.3", repository.head.target)
+    git(tmp_path, "clone", "-q", str(tmp_path), str(tmp_path / "out/clone"))
+    return tmp_path / "out/clone"
+
+
+SHAPES: dict[str, list[tuple[str, ...]]] = {
+    "sparse": [("sparse-checkout", "set", "one")],
+    "sparse index": [("sparse-checkout", "set", "--sparse-index", "one")],
+    "split index": [("update-index", "--split-index")],
+    "as usual": [],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_checkouts_of_every_shape_are_read(cloned: Path, shape: str) -> None:
+    for words in SHAPES[shape]:
+        git(cloned, *words)
+    assert revision(cloned / "one") == Revision("1.2.3", head(cloned), SECONDS, False)
+    (cloned / "one/file").write_text("changed")
+    assert revision(cloned) == Revision("261122.dirty", head(cloned), SECONDS, True)
+
+
+def head(place: Path) -> str:
+    words = ["git", "-C", str(place), "rev-parse", "HEAD"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_repository_with_sha_256_is_read(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--object-format=sha256")
+    (tmp_path / "file").write_text("")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    found = revision(tmp_path)
+    assert found is not None
+    assert (found.commit, found.dirty) == (head(tmp_path), False)
+
+
+def test_a_repository_that_nobody_can_read_is_told_once(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".git/config").write_text("[core]\n\trepositoryformatversion = 99\n")
+    (tmp_path / "os.yaml").write_text(MANIFEST + "epoch: git\n")
+    with pytest.raises(ColvertError) as caught:
+        load(tmp_path / "os.yaml")
+    assert caught.value.code is Code.MANIFEST_INVALID
+    assert caught.value.detail
+    assert caught.value.others == ()
