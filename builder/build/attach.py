@@ -29,28 +29,30 @@ def attach(
 ) -> Missing | Done:
     """Put the signatures in the files into the release; another attach waits."""
     build = read_build(place)
-    own = development_key(Path(build.state)) if build.keys.release == DEVELOPMENT else None
+    own = development_key(build.path(build.state, place)) if build.keys.release == DEVELOPMENT else None
     attaching = Attaching(place, trust, own)
     with held(place / LOCK):
         outcome = attaching.take(files)
         while isinstance(outcome, BootSigned):
-            _assemble(_open(build, home, events), build, outcome, place.absolute())
+            _assemble(_open(build, place, home, events), build, outcome, place.absolute())
             # the indexes name the files that were just made; signatures of them may have come before
             go_on(build, place, own)
             outcome = attaching.take([])
         return outcome
 
 
-def _open(build: Build, home: Path | None, events: Events) -> Session:
+def _open(build: Build, place: Path, home: Path | None, events: Events) -> Session:
     """The build of the release once more, with its version and clock."""
     pinned = {**build.overrides, "version": build.version, "epoch": str(build.created)}
-    request = Request(Path(build.manifest), home, overrides=pinned, state=Path(build.state))
+    request = Request(
+        build.path(build.manifest, place), home, overrides=pinned, state=build.path(build.state, place)
+    )
     return open_session(request, events)
 
 
 def _assemble(session: Session, build: Build, signed: BootSigned, place: Path) -> None:
     """Make disks, platform images and update files again out of the store, with the boot signatures."""
-    earlier = check_update(session, [Path(path) for path in build.deltas_from])
+    earlier = check_update(session, [build.path(path, place) for path in build.deltas_from])
     platforms = [one for name, one in PLATFORMS.items() if (place / name).is_dir()]
 
     def work() -> None:

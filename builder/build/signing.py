@@ -16,7 +16,7 @@ from builder.updates.dsse import parse
 
 def begin_signing(session: Session, root_hash: str, place: Path, deltas_from: Sequence[Path]) -> None:
     """Note what was built, and sign with the checkout's key or say what waits for which keys."""
-    request = begin(_build(session, root_hash, deltas_from), place, signer(session))
+    request = begin(_build(session, root_hash, place, deltas_from), place, signer(session))
     if request is None:
         text = f"{place / FILE}: signed by the checkout's development key"
     else:
@@ -32,10 +32,11 @@ def leave_payload(payload: bytes, what: Pending, place: Path, events: Events) ->
         deliver_file(payload, place / what.unsigned, events)
 
 
-def _build(session: Session, root_hash: str, deltas_from: Sequence[Path]) -> Build:
+def _build(session: Session, root_hash: str, place: Path, deltas_from: Sequence[Path]) -> Build:
     loaded = session.loaded
     manifest = loaded.manifest
     return Build(
+        place=str(place.absolute()),
         manifest=str(loaded.path.absolute()),
         overrides=dict(session.overrides),
         state=str(session.state),

@@ -41,10 +41,14 @@ SEEN = f"{STATE}/seen"
 
 
 class Build(BaseModel):
-    """Record of a build for the signing step; it stays in the output directory."""
+    """Record of a build for the signing step; it stays in the output directory.
+
+    Its paths are absolute; `place` is that directory itself, so that `path` finds them after a move.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    place: str
     manifest: str
     overrides: dict[str, str]
     state: str
@@ -56,13 +60,18 @@ class Build(BaseModel):
     root_hash: str
     keys: KeyNames
 
+    def path(self, text: str, place: Path) -> Path:
+        """A path of the record: where it lies from `place` now, if there is something, else as written."""
+        moved = Path(os.path.normpath(place.absolute() / os.path.relpath(text, self.place)))
+        return moved if moved.exists() else Path(text)
+
 
 def read_build(place: Path) -> Build:
     try:
         return Build.model_validate_json((place / RECORD).read_bytes())
     except (FileNotFoundError, ValueError) as error:
         where = Location(str(place))
-        hint = "pass an output directory of build-image, such as out/1.0.0, at its original path"
+        hint = "pass an output directory of build-image, such as out/1.0.0"
         raise ColvertError(Code.NOT_BUILT, "no build in this directory", where=where, hint=hint) from error
 
 

@@ -232,7 +232,7 @@ def make(tmp_path: Path, version: str = "1.0.0", names: Sequence[str] = NAMES) -
     (sources / "usr").write_bytes(usr)
     (sources / "verity").write_bytes(tree)
     build = Build(
-        manifest="unused", overrides={}, state="unused", deltas_from=[], image_id=IMAGE,
+        place="unused", manifest="unused", overrides={}, state="unused", deltas_from=[], image_id=IMAGE,
         architecture="x86_64", version=version, created=1_790_000_000, root_hash=root_hash,
         keys=KeyNames(usr="verity", secure_boot="db", release="release"),
     )  # fmt: skip
