@@ -262,6 +262,25 @@ def test_expressions_are_filled_in(write: Write) -> None:
     assert loaded.manifest.files[0].content == "test 1.0 x86_64 {% raw"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["packages: [!sys-apps/less]", "packages: [*/*]", "packages: [@system]", "packages: [a/b, !less ]"],
+)
+def test_a_value_that_yaml_takes_for_its_own_needs_quotes(write: Write, text: str) -> None:
+    with pytest.raises(ColvertError) as caught:
+        load(write(f"{HEAD}{text}\n"))
+    assert caught.value.code is Code.MANIFEST_SYNTAX
+    assert "quotes" in caught.value.hint
+
+
+def test_a_second_document_is_told_where_it_begins(write: Write) -> None:
+    assert found(write(f"{HEAD}---\n{HEAD}")) == [(Code.MANIFEST_SYNTAX, "os.yaml:5:1")]
+
+
+def test_an_include_cannot_be_set(write: Write) -> None:
+    assert found(write(HEAD), include="x.yaml") == [(Code.MANIFEST_INVALID, "--set include")]
+
+
 PLAIN_TEXT = st.lists(
     st.text()
     | st.sampled_from(["{#", "#}", "{%", "%}", "{%-", "#", "##", "}}", "{", "${#a[@]}", "\r\n", "\n", "'"])
