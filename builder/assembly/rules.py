@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.assembly.accounts import MANIFEST, read_accounts
 from builder.assembly.presets import MANIFEST_PRESET, PRESETS, UnitRules, apply_presets
 from builder.assembly.root import ETC, INNER
 from builder.assembly.tree import PackageImage, Tree, check_owned, merge, totals
@@ -30,7 +31,8 @@ WRITTEN: Mapping[str, str] = {
     PACKAGES: "it lists the packages of the image",
     UPDATE: "set `update` instead",
     f"{PRESETS}/{MANIFEST_PRESET}": "set `units` instead",
-    "usr/lib/sysusers.d/90-manifest.conf": "set `users` and `groups` instead",
+    f"usr/lib/sysusers.d/{MANIFEST}": "set `users` and `groups` instead",
+    f"usr/lib/tmpfiles.d/{MANIFEST}": "choose another file name",
     "usr/lib/tmpfiles.d/zz-colvert-packages.conf": "choose another file name",
     f"{ETC}/ld.so.cache": "ldconfig generates it from the libraries of the image",
 }
@@ -192,6 +194,7 @@ def _named_in_tmpfiles(tree: Tree) -> set[str]:
 def _accounts(tree: Tree, sdk_root: Path, epoch: int) -> None:
     """rule:accounts, users and groups of the packages' sysusers.d, with numbers that never change."""
     _no_dynamic_ids(tree)
+    _no_clashes(tree)
     with view(tree, "accounts", sdk_root) as root:
         present = [name for name in ACCOUNTS if root.inside.stat(f"etc/{name}")]
         for name in present:
@@ -227,6 +230,23 @@ def _no_dynamic_ids(tree: Tree) -> None:
             f"users or groups without a fixed id: {', '.join(wrong)}",
             hint="set the id in the package's sysusers.d file",
         )
+
+
+def _no_clashes(tree: Tree) -> None:
+    """What contradicts something else would be left out, or get an id that depends on the image."""
+    files = [*tree.listed("usr/lib/sysusers.d", ".conf"), *tree.listed(f"{ETC}/sysusers.d", ".conf")]
+    existing = [name for name in (f"{ETC}/passwd", f"{ETC}/group") if name in tree.owners]
+    texts = {name.rpartition("/")[2]: tree.text(name) for name in (*files, *existing)}
+    raise_all(
+        [
+            ColvertError(
+                Code.IMAGE_INVALID,
+                f"{clash.account.file}: {clash.what}",
+                hint="give each user and group a name and an id of its own, in one sysusers.d file",
+            )
+            for clash in read_accounts(texts).clashes
+        ]
+    )
 
 
 def _library_cache(tree: Tree, sdk_root: Path) -> None:

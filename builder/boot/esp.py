@@ -9,6 +9,10 @@ from builder.boot.base import BootFiles, Loader
 from builder.errors import Code, ColvertError
 from builder.tools.esp import make_fat
 
+MIB = 1 << 20
+# for the file system itself, and the loader's small files
+SPARE = 4 * MIB
+
 
 def make_esp(
     loader: Loader, given: BootFiles, out: Path, *, sdk_root: Path, size: int, epoch: int, identity: str
@@ -16,12 +20,14 @@ def make_esp(
     """Write an ESP of `size` bytes; its volume id follows from `identity`."""
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.conf.") as work:
         files = loader.files(given, Path(work))
-        needed = sum(path.stat().st_size for path in files.values())
-        if needed + (4 << 20) > size:
+        # an update is written beside the UKI that runs
+        needed = sum(path.stat().st_size for path in files.values()) + given.uki.stat().st_size + SPARE
+        if needed > size:
+            least = -(-needed // MIB)
             raise ColvertError(
                 Code.TOO_LARGE,
-                f"loader and UKI have {needed / 2**20:.1f} MiB, the ESP {size / 2**20:.0f} MiB",
-                hint="build a smaller kernel or initrd",
+                f"loader and two UKIs need an ESP of {least} MiB, not {size / MIB:.0f} MiB",
+                hint=f"set `disk: esp_size: {least} MiB`, or build a smaller kernel or initrd",
             )
         Path(work).chmod(0o755)
         return make_fat(

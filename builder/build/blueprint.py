@@ -8,8 +8,10 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from builder.assembly.presets import UnitRules
+from builder.assembly.rules import tree_path
 from builder.boot import DEFAULT_LOADER
 from builder.build import sbom
+from builder.build.backing import Provided, account_files, check_backing, is_account_file
 from builder.build.digests import Digests
 from builder.build.disk import DISK, Disk, PackedDisk
 from builder.build.initrd import INITRD, Initrd
@@ -102,7 +104,14 @@ class Blueprint:
                 named[source] = item.source.path
             rows.append(File(item.path, item.mode, item.content, source))
         copies = ingest_files(self.session.store, "files", named) if named else None
-        return (*rows, *_accounts(self.manifest)), copies
+        return (*rows, *self._accounts()), copies
+
+    def _accounts(self) -> Iterable[File]:
+        """The manifest's users, groups and locale as files."""
+        for path, text in account_files(self.session.loaded).items():
+            yield File(path, 0o644, text)
+        if self.manifest.locales:
+            yield File("etc/locale.conf", 0o644, f"LANG={self.manifest.locales[0]}\n")
 
     @cached_property
     def enrolled(self) -> Artifact | None:
@@ -131,7 +140,26 @@ class Blueprint:
 
     # --- stages --------------------------------------------------------------------
 
+    def _check_backing(self, done: Entries) -> None:
+        """Whether the packages have what accounts and locales of the manifest need."""
+        manifest, store = self.manifest, self.session.store
+        if not (manifest.users or manifest.groups or manifest.locales):
+            return
+        provided = Provided()
+        for cpv in self.plan.shipped:
+            part = done[cpv].part(IMAGE)
+            provided.take(store.index(part), lambda part=part: store.path(part))  # type: ignore[misc]
+        files, sources = self.files
+        for file in files:
+            place = tree_path(f"/{file.path.lstrip('/')}")
+            text = file.text
+            if is_account_file(place) and sources is not None and file.source is not None:
+                text = (store.path(sources) / file.source).read_bytes().decode(errors="replace")
+            provided.add(place, text or "")
+        check_backing(self.session.loaded, provided)
+
     def tree(self, done: Entries) -> Tree:
+        self._check_backing(done)
         files, sources = self.files
         nodes, units = self.plan.nodes, self.manifest.units
         return Tree(
@@ -389,17 +417,3 @@ def _old(one: Earlier, session: Session) -> Old:
         files=ingest_files(session.store, "release", files),
         parts={name: (part.size, part.sha256) for name, part in one.index.parts.items()},
     )
-
-
-def _accounts(manifest: Manifest) -> tuple[File, ...]:
-    """The manifest's users, groups and locale as the files in which systemd wants them."""
-    lines = [f"g {group.name} {group.id}\n" for group in manifest.groups]
-    for user in manifest.users:
-        lines.append(f'u {user.name} {user.id} "{user.name}" {user.home} {user.shell}\n')
-        lines += [f"m {user.name} {group}\n" for group in user.groups]
-    files = []
-    if lines:
-        files.append(File("usr/lib/sysusers.d/90-manifest.conf", 0o644, "".join(lines)))
-    if manifest.locales:
-        files.append(File("etc/locale.conf", 0o644, f"LANG={manifest.locales[0]}\n"))
-    return tuple(files)

@@ -10,6 +10,7 @@ from builder.errors import Code, ColvertError, raise_all
 from builder.manifest.model import Update
 from builder.pipeline.events import Event, Kind
 from builder.updates.delta import Earlier, Target, find_earlier
+from builder.updates.expiry import date, expiry, is_past
 from builder.updates.keys import DEVELOPMENT, PublicKey, Signer, development_key, read_public
 from builder.updates.order import newer
 
@@ -46,6 +47,11 @@ def check_update(session: Session, deltas_from: Sequence[Path]) -> tuple[Earlier
             f"from_at_least {update.from_at_least} is newer than this version, {loaded.version}",
             where=loaded.origin(("update", "from_at_least")),
         )
+    expires = expiry(loaded.epoch, update.expires_after)
+    if is_past(expires):
+        text = f"the update index expired on {date(expires)}: machines refuse it; "
+        text += "build a newer commit, or set `update: expires_after:`"
+        session.events.emit(Event(kind=Kind.WARNING, text=text))
     earlier = tuple(find_earlier(deltas_from, target, update.deltas))
     if deltas_from:
         versions = ", ".join(one.index.version for one in earlier)

@@ -17,10 +17,9 @@ from builder.pipeline.stage import Stage, Work
 from builder.tools.zstd import compress, expand, make_delta
 from builder.updates.contents import VERITY_SIGNATURE, uki_name
 from builder.updates.delta import UNSIGNED
+from builder.updates.expiry import expiry
 from builder.updates.index import File, Index, Origin, Part, file_name
 from builder.updates.parts import PARTS, SIGNATURE
-
-DAY = 86400
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class Update(Stage):
             version=self.slot.version,
             from_at_least=told.from_at_least,
             created=told.epoch,
-            expires=told.epoch + told.expires_after * DAY,
+            expires=expiry(told.epoch, told.expires_after),
             root_hash=self.root_hash,
             parts=parts,
         )

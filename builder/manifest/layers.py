@@ -55,6 +55,11 @@ class Layers:
         for key, text in values.items():
             source = Source(f"--set {key}", Path.cwd())
             self.problems.file(source.name)
+            if key.partition(".")[0] == "include":
+                what = "`include` cannot be set here"
+                hint = "write a manifest with `include:`, and build that"
+                self.problems.fatal(Code.MANIFEST_INVALID, what, Location(source.name), hint=hint)
+                continue
             value = compose(text, source, self.problems) or Scalar(None, Mark(source))
             for part in reversed(key.split(".")):
                 value = Table({part: Entry(Mark(source), value)}, Mark(source))

@@ -22,7 +22,7 @@ from yaml.scanner import Scanner
 
 from builder.errors import Code, Location
 from builder.manifest.problems import Problems
-from builder.texts import quote
+from builder.texts import nearest, quote
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -156,6 +156,17 @@ def _syntax(error: yaml.MarkedYAMLError, source: Source, problems: Problems) -> 
     hint = "indent with spaces" if "'\\t'" in problem else ""
     if problem.startswith("expected chomping or indentation"):
         hint = 'put quotes around a value that starts with > or |, such as ">=dev-libs/openssl-3.5"'
+    elif problem.startswith("expected ',' or ']'"):
+        hint = 'close the list with ], and put quotes around a member that starts with !, such as "!a/b"'
+    elif problem == "but found another document":
+        problem, hint = (
+            "a second document begins here",
+            "remove the line ---, and write one manifest into a file",
+        )
+    elif error.context in ("while scanning an alias", "while scanning an anchor", "while scanning a tag") or (
+        error.context == "while scanning for the next token"
+    ):
+        hint = 'put quotes around a value that starts with !, *, &, @ or `, such as "*/*"'
     problems.fatal(Code.MANIFEST_SYNTAX, problem, where, hint=hint)
 
 
@@ -239,8 +250,10 @@ class _Reading:
         if node.tag in (Tag.REPLACE, Tag.REMOVE):
             return Tag(node.tag)
         name = node.tag.replace(_STANDARD, "!!")
-        known = (Tag.REPLACE, Tag.REMOVE)
-        self.problems.near(Code.MANIFEST_SYNTAX, f"unknown tag {quote(name)}", mark.location, name, known)
+        near = nearest(name, (Tag.REPLACE, Tag.REMOVE))
+        hint = "" if near else f"put quotes around the value: {quote(name)}"
+        what = f"unknown tag {quote(name)}{near}"
+        self.problems.add(Code.MANIFEST_SYNTAX, what, mark.location, hint=hint)
         return Tag.NONE
 
     def _text(self, node: yaml.ScalarNode, mark: Mark) -> str:

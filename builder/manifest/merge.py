@@ -1,9 +1,9 @@
 """Merge of a manifest's file into those that it includes.
 
-Mappings merge key by key, scalars replace, lists append what is not there yet. `!replace`
-takes the place of what was inherited; `!remove` takes members out of a list (on the list
-or on single members) or a key out of a mapping. A list member that is a mapping is known
-by its `path` or `name`: a later one takes the earlier one's place.
+Mappings merge key by key, scalars replace, lists append what is not there yet (sequences: all;
+locales: in front). `!replace` takes the place of what was inherited; `!remove` takes members out
+of a list (on the list or on single members) or a key out of a mapping. A list member that is a
+mapping is known by its `path` or `name`: a later one takes the earlier one's place.
 `docs/decisions/manifest-merge.md` says why it is tags.
 """
 
@@ -18,6 +18,11 @@ from builder.texts import quote
 
 Path = tuple[str, ...]
 
+# lists in which a word may come twice, and has its effect where it stands
+SEQUENCES = frozenset({("kernel", "command_line"), ("kernel", "fragments")})
+# lists whose first member means more than the others: what is asked for last comes first
+RANKINGS = frozenset({("locales",)})
+
 
 def merge(old: Value | None, new: Value, problems: Problems, path: Path = ()) -> Value:
     """The value that `new` makes of an inherited `old` (None: nothing inherited)."""
@@ -26,7 +31,8 @@ def merge(old: Value | None, new: Value, problems: Problems, path: Path = ()) ->
     if isinstance(new, Table):
         return _tables(old if isinstance(old, Table) else None, new, problems, path)
     if isinstance(new, Items):
-        return _lists(old if isinstance(old, Items) else None, new, problems, path)
+        lists = _sequences if path in SEQUENCES else _lists
+        return lists(old if isinstance(old, Items) else None, new, problems, path)
     if new.tag is Tag.REMOVE:
         _misplaced(new, problems)
     if new.text is None and isinstance(old, (Table, Items)):
@@ -76,7 +82,7 @@ def _remove_key(entries: dict[str, Entry], key: str, value: Scalar, problems: Pr
 
 def _lists(old: Items | None, new: Items, problems: Problems, path: Path) -> Items:
     members = {_identity(member, path): member for member in (old.members if old else ())}
-    own: set[object] = set()
+    own: dict[object, None] = {}
     for member in new.members:
         if Tag.REMOVE in (new.tag, member.tag):
             _remove_member(members, member, problems, path)
@@ -87,11 +93,26 @@ def _lists(old: Items | None, new: Items, problems: Problems, path: Path) -> Ite
             what = f"duplicate {_name(clean)} in this list"
             problems.add(Code.MANIFEST_INVALID, what, clean.mark.location)
             continue
-        own.add(identity)
+        own[identity] = None
         if identity not in members or plain(members[identity]) != plain(clean):
             # a dict keeps the place of a key that it has
             members[identity] = clean
+    if path in RANKINGS:
+        members = {identity: members[identity] for identity in (*own, *members) if identity in members}
     return Items(tuple(members.values()), new.mark)
+
+
+def _sequences(old: Items | None, new: Items, problems: Problems, path: Path) -> Items:
+    """All of both in their order; `!remove` takes every place of an inherited member out."""
+    inherited = {plain(member): member for member in (old.members if old else ())}
+    added = []
+    for member in new.members:
+        if Tag.REMOVE in (new.tag, member.tag):
+            _remove_member(inherited, member, problems, path)
+        else:
+            added.append(merge(None, member, problems, path))
+    kept = (member for member in (old.members if old else ()) if plain(member) in inherited)
+    return Items((*kept, *added), new.mark)
 
 
 def _remove_member(members: dict[object, Value], gone: Value, problems: Problems, path: Path) -> None:

@@ -191,7 +191,7 @@ class Disk(_Part):
     """Partition sizes. The smallest slot ever shipped caps every later update."""
 
     esp_size: EspSize = GIB
-    """EFI system partition."""
+    """EFI system partition, with room for the loader and two UKIs."""
     usr_size: PartitionSize = 2 * GIB
     """usr partition of each slot."""
     verity_size: PartitionSize = 32 * MIB

@@ -108,5 +108,5 @@ class _Copier:
 def _literal(value: Any) -> Any:
     """A value that the loader takes as it is: braces that came out of an expression are no new one."""
     if isinstance(value, str) and is_template(value):
-        return re.sub(r"\{(?=[{%#])", "{{ '{' }}", value)
+        return re.sub(r"\{(?=\{)", "{{ '{' }}", value)
     return value

@@ -6,7 +6,6 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +37,7 @@ from builder.updates.contents import (
     parse_contents,
 )
 from builder.updates.dsse import parse
+from builder.updates.expiry import date, is_past
 from builder.updates.index import Index, parse_index
 from builder.updates.keys import DEVELOPMENT
 from builder.updates.parts import SIGNATURE
@@ -293,10 +293,9 @@ class Verifier:
             usr, tree = Path(work) / "usr", Path(work) / "verity"
             if usr.is_file() and tree.is_file():
                 self.report.run("usr", partial(_tree, usr, tree, index))
-        expires = datetime.fromtimestamp(min(made.expires, 1 << 37), UTC)
-        note = " (expired: machines refuse it)" if expires < datetime.now(UTC) else ""
+        note = " (expired: machines refuse it)" if is_past(made.expires) else ""
         self.report.ok(
-            f"update index: for machines from {made.from_at_least} on, expires {expires:%Y-%m-%d}{note}"
+            f"update index: for machines from {made.from_at_least} on, expires {date(made.expires)}{note}"
         )
 
     def _row(self, file: update.File, name: str) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from builder.arch import ARCHITECTURES, X86_64
 from builder.boot import DEFAULT_LOADER, LOADERS, BootFiles, Firmware
+from builder.boot.esp import MIB, make_esp
+from builder.errors import Code, ColvertError
 
 SYSTEMD_BOOT = LOADERS["systemd-boot"]
 
@@ -74,3 +76,23 @@ def test_a_new_entry_is_tried_three_times() -> None:
 def test_programs_come_of_the_images_own_systemd() -> None:
     assert SYSTEMD_BOOT.program(X86_64) == "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
     assert SYSTEMD_BOOT.stub(X86_64) == "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+
+
+@pytest.mark.parametrize("mib", [34, 43])
+def test_an_esp_has_room_for_the_uki_of_an_update(tmp_path: Path, mib: int) -> None:
+    boot = given(tmp_path)
+    with boot.uki.open("r+b") as stream:
+        stream.truncate(20 * MIB)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ColvertError) as caught:
+        make_esp(
+            SYSTEMD_BOOT,
+            boot,
+            tmp_path / "out/esp",
+            sdk_root=tmp_path,
+            size=mib * MIB,
+            epoch=0,
+            identity="x",
+        )
+    assert caught.value.code is Code.TOO_LARGE
+    assert "45 MiB" in caught.value.hint

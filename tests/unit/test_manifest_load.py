@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError, Exit
 from builder.manifest.load import DEFAULT, LoadedManifest, load
+from builder.manifest.template import render
 
 HEAD = "id: test\nname: Test\nversion: 1.0\nepoch: 1700000000\n"
 Write = Callable[..., Path]
@@ -122,6 +123,9 @@ def test_all_mistakes_are_told_at_once_with_their_places(write: Write) -> None:
         ("name: '{{ \"a\".center(10000000000) }}'", 7),
         ("name: '{% for a in b %}{{ a }}{% endfor %}'", 7),
         ("name: '{{ '", 7),
+        ("name: '{{ }}'", 7),
+        ("name: '{{- id -}}'", 7),
+        ("name: '{{ id }} }} {{ \"}}'", 7),
     ],
 )
 def test_a_wrong_value_is_told_at_its_place(write: Write, line: str, column: int) -> None:
@@ -254,9 +258,63 @@ def test_a_missing_overlay_has_its_own_code(write: Write) -> None:
 
 def test_expressions_are_filled_in(write: Write) -> None:
     text = "files: [{path: /etc/motd, content: '{{ id }} {{ version }} {{ architecture }} {% raw'}]\n"
-    text = text.replace(" {% raw", "")
     loaded = load(write(HEAD + text))
-    assert loaded.manifest.files[0].content == "test 1.0 x86_64"
+    assert loaded.manifest.files[0].content == "test 1.0 x86_64 {% raw"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["packages: [!sys-apps/less]", "packages: [*/*]", "packages: [@system]", "packages: [a/b, !less ]"],
+)
+def test_a_value_that_yaml_takes_for_its_own_needs_quotes(write: Write, text: str) -> None:
+    with pytest.raises(ColvertError) as caught:
+        load(write(f"{HEAD}{text}\n"))
+    assert caught.value.code is Code.MANIFEST_SYNTAX
+    assert "quotes" in caught.value.hint
+
+
+def test_a_second_document_is_told_where_it_begins(write: Write) -> None:
+    assert found(write(f"{HEAD}---\n{HEAD}")) == [(Code.MANIFEST_SYNTAX, "os.yaml:5:1")]
+
+
+def test_an_include_cannot_be_set(write: Write) -> None:
+    assert found(write(HEAD), include="x.yaml") == [(Code.MANIFEST_INVALID, "--set include")]
+
+
+PLAIN_TEXT = st.lists(
+    st.text()
+    | st.sampled_from(["{#", "#}", "{%", "%}", "{%-", "#", "##", "}}", "{", "${#a[@]}", "\r\n", "\n", "'"])
+).map("".join)
+
+
+def without_expressions(text: str) -> bool:
+    return "{{" not in text and not text.endswith("{")
+
+
+@given(PLAIN_TEXT.filter(without_expressions), PLAIN_TEXT.filter(without_expressions))
+def test_only_expressions_of_a_value_are_touched(before: str, after: str) -> None:
+    filled = render(f"{before}{{{{ id }}}}{after}{{{{ '{{{{' }}}}{before}", {"id": "test"})
+    assert filled == f"{before}test{after}{{{{{before}"
+
+
+@given(PLAIN_TEXT.filter(without_expressions))
+@example("a=${#items[@]}; b=${v#}; {% raw %}\n# line {# comment\n")
+def test_a_value_without_an_expression_is_the_text_as_written(text: str) -> None:
+    assert render(text, {"id": "test"}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{{ '}}' }}", "}}"),
+        ('{{ "\\"}}" }}', '"}}'),
+        ("{{id}}}", "test}"),
+        ("{{ id|upper }}{{ other|default('x') }}", "TESTx"),
+        ("  {{ id }}\n\n", "  test\n\n"),
+    ],
+)
+def test_an_expression_ends_where_it_is_closed(text: str, filled: str) -> None:
+    assert render(text, {"id": "test"}) == filled
 
 
 def test_plain_scalars_stay_what_was_written(write: Write) -> None:

@@ -24,6 +24,10 @@ def merged(old: str, new: str) -> object:
     return dict(plain(tree))  # type: ignore[call-overload]
 
 
+def words(*given: str, key: str = "command_line") -> dict[str, object]:
+    return {"kernel": ((key, given),)}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "result"),
     [
@@ -53,6 +57,25 @@ def merged(old: str, new: str) -> object:
             "{users: [!remove {name: a}]}",
             {"users": ((("id", "2"), ("name", "b")),)},
         ),
+        # words of a command line have their effect where they stand, and as often as they stand there
+        (
+            "{kernel: {command_line: [a, b]}}",
+            "{kernel: {command_line: [a, c, a]}}",
+            words("a", "b", "a", "c", "a"),
+        ),
+        ("{kernel: {command_line: [a, b, a]}}", "{kernel: {command_line: [!remove a]}}", words("b")),
+        ("{kernel: {command_line: [a, b]}}", "{kernel: {command_line: [!remove a, a]}}", words("b", "a")),
+        ("{kernel: {command_line: [a, a]}}", "{kernel: {command_line: !replace [b, b]}}", words("b", "b")),
+        ("{}", "{kernel: {command_line: [a, b, a]}}", words("a", "b", "a")),
+        (
+            "{kernel: {fragments: [a, b]}}",
+            "{kernel: {fragments: [a]}}",
+            words("a", "b", "a", key="fragments"),
+        ),
+        # the locale asked for last is the default
+        ("{locales: [c]}", "{locales: [f, c, d]}", {"locales": ("f", "c", "d")}),
+        ("{locales: [c, f]}", "{locales: [f]}", {"locales": ("f", "c")}),
+        ("{locales: [c, d]}", "{locales: [f, !remove c]}", {"locales": ("f", "d")}),
     ],
 )
 def test_rules(old: str, new: str, result: dict[str, object]) -> None:
@@ -67,6 +90,7 @@ def test_rules(old: str, new: str, result: dict[str, object]) -> None:
         ("{a: 1}", "{a: !remove 1}", "new:1:5"),
         ("{a: {b: 1}}", "{a: !remove {b: 1}}", "new:1:5"),
         ("{a: []}", "{a: [[!remove b]]}", "new:1:7"),
+        ("{kernel: {command_line: [a]}}", "{kernel: {command_line: [!remove b]}}", "new:1:26"),
         ("{a: []}", "{a: [{path: x}, {path: x}]}", "new:1:17"),
     ],
 )
