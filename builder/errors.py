@@ -18,7 +18,9 @@ class Exit(IntEnum):
     OK = 0
     BUILD = 1
     INPUT = 2
+    HANGUP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class Code(StrEnum):
@@ -61,6 +63,8 @@ class Code(StrEnum):
     TOO_LARGE = "build.too-large"
     BOOT_FAILED = "build.boot-failed"
     AUDIT_FAILED = "build.audit-failed"
+    OUTPUT = "build.output-unwritable"
+    UNFORESEEN = "build.unforeseen"
 
     @property
     def exit(self) -> Exit:

@@ -30,6 +30,9 @@ _TOKEN = re.compile(
     r"[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?)"
 )
 
+# RFC 7512: the PIN in a token's address
+_PIN = re.compile(r"\b(pin-value=)[^;&?\s\"']+")
+
 
 def public(address: str) -> str:
     """An address without user, password and tokens; anything else is returned as it is.
@@ -75,7 +78,20 @@ def _public_value(part: str) -> str:
 
 def public_text(text: str) -> str:
     """A text in which every address is public."""
-    return _TOKEN.sub(HIDDEN, _IN_TEXT.sub(lambda found: public(found[0]), text))
+    return _TOKEN.sub(HIDDEN, _PIN.sub(rf"\1{HIDDEN}", _IN_TEXT.sub(lambda found: public(found[0]), text)))
+
+
+def public_words(words: Iterable[str]) -> list[str]:
+    """A command line without its secrets: addresses, and values whose name says that they are secret."""
+    return [public_text(public(_public_word(word))) for word in words]
+
+
+def _public_word(word: str) -> str:
+    """`NAME=VALUE`, or `--OPTION=NAME=VALUE`."""
+    option, sign, value = word.partition("=")
+    if word.startswith("--") and "=" in value:
+        return f"{option}{sign}{_public_value(value)}"
+    return _public_value(word)
 
 
 def public_error(error: ColvertError) -> ColvertError:

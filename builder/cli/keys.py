@@ -28,7 +28,7 @@ def cli() -> None:
 def create(directory: Path, name: str | None) -> None:
     """Create a set of keys in DIRECTORY, which must not exist."""
     with exit_codes():
-        project_keys.create(directory, name or directory.absolute().name, utc_now())
+        project_keys.create(directory, directory.absolute().name if name is None else name, utc_now())
         click.echo(f"{directory}: keys created; see README.md there for the keys to keep offline")
 
 

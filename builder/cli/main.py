@@ -7,6 +7,7 @@ import importlib
 import click
 
 from builder import __version__
+from builder.cli.failures import run
 
 # command -> (module, one line for --help); modules are imported only when their command runs
 COMMANDS = {
@@ -67,10 +68,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    cli(prog_name="colvert")
+    run(cli, "colvert")
 
 
 def build_image() -> None:
     from builder.cli.build import cli as build
 
-    build(prog_name="build-image")
+    run(build, "build-image")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.failures import exit_codes
+from builder.cli.failures import answering, exit_codes, run
 from builder.errors import Code, ColvertError
 from builder.signing.policy import check_policy, locked, read_policy, read_state
 from builder.signing.request import read_request, to_text
@@ -81,7 +81,9 @@ def cli(
             check_policy(rules, record, request, items)
             for line in shown(request, items):
                 click.echo(line, err=True)
-            if not yes and not click.confirm(f"Sign these {len(items)} items?", err=True):
+            with answering("use a terminal, or add --yes"):
+                agreed = yes or click.confirm(f"Sign these {len(items)} items?", err=True)
+            if not agreed:
                 raise ColvertError(Code.USAGE, "nothing was signed")
             made = sign_items(request, items, holders)
             # first: what was given away must not be forgotten
@@ -113,11 +115,13 @@ def _holder(name: str, address: str, certificate: str | None) -> Holder:
 def _ask(question: str, variable: str) -> str:
     """A secret: from the environment, else from the terminal."""
     given = os.environ.get(variable)
-    if given is not None:
+    if given:
         return given
+    hint = f"set {variable}, or use a terminal"
     if not sys.stdin.isatty():
-        raise ColvertError(Code.USAGE, f"{question}: no terminal to prompt on", hint=f"set {variable}")
-    answer: str = click.prompt(question, hide_input=True, err=True)
+        raise ColvertError(Code.USAGE, f"{question}: no terminal to prompt on", hint=hint)
+    with answering(hint):
+        answer: str = click.prompt(question, hide_input=True, err=True)
     return answer
 
 
@@ -128,4 +132,4 @@ def _write(path: Path, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    cli(prog_name="colvert sign")
+    run(cli, "colvert sign")

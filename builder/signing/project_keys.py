@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from builder.errors import Code, ColvertError, Location
+from builder.errors import Code, ColvertError, Location, printable
 from builder.pipeline.files import hidden_from_git, write_atomic
 from builder.pipeline.lock import held
 from builder.signing.signature_list import (
@@ -40,6 +41,7 @@ from builder.signing.signature_list import (
     signature_lists,
     signed_at,
 )
+from builder.texts import quote
 from builder.updates.keys import DEVELOPMENT, PublicKey, read_public
 
 # name -> what it is for; the order is that of trust
@@ -55,6 +57,8 @@ SIGNED_BY: Mapping[str, str] = {"PK": "PK", "KEK": "PK", "db": "KEK", "dbx": "KE
 RSA_BITS = 2048
 # firmware and kernel look at no expiry: a certificate that outlives its machines says so openly
 VALID = timedelta(days=365 * 30)
+# a common name has at most 64 characters (RFC 5280, ub-common-name); " verity" is added to it
+MAX_NAME = 64 - max(len(f" {each}") for each in CERTIFICATES)
 _OWNERS = uuid.uuid5(uuid.NAMESPACE_DNS, "keys.colvert")
 DBX = "dbx.auth"
 
@@ -74,7 +78,7 @@ class ProjectKeys:
         path = self.directory / f"{name}.key"
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise unusable(path, "private key (PEM, PKCS#8, no password)") from error
         if not isinstance(key, rsa.RSAPrivateKey):
             raise unusable(path, "private RSA key")
@@ -127,7 +131,7 @@ def read_certificate(path: Path) -> x509.Certificate:
     """A certificate in PEM."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise unusable(path, "certificate (PEM)") from error
 
 
@@ -138,6 +142,7 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def create(directory: Path, name: str, now: datetime) -> ProjectKeys:
     """Make a project's keys in a directory that does not exist yet: all of it or nothing."""
+    _check_name(name)
     if directory.exists():
         raise ColvertError(
             Code.USAGE,
@@ -153,6 +158,22 @@ def create(directory: Path, name: str, now: datetime) -> ProjectKeys:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return ProjectKeys(directory)
+
+
+def _check_name(name: str) -> None:
+    """Refuse what no certificate can hold: cryptography counts bytes of UTF-8."""
+    hint = f"choose a name of 1 to {MAX_NAME} bytes with --name"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise ColvertError(Code.USAGE, f"the name {quote(name)} is not UTF-8", hint=hint) from error
+    if not name.strip() or printable(name) != name or "\t" in name:
+        raise ColvertError(
+            Code.USAGE, f"the name {quote(name)} is empty or has control characters", hint=hint
+        )
+    if size > MAX_NAME:
+        what = f"the name {quote(name)} has {size} bytes, and a certificate holds {MAX_NAME}"
+        raise ColvertError(Code.USAGE, what, hint=hint)
 
 
 def _fill(work: Path, name: str, now: datetime) -> None:

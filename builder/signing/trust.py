@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, load_pem_x509_certificate
@@ -187,9 +188,10 @@ def read_certificate(path: Path) -> Certificate:
     try:
         certificate = load_pem_x509_certificate(path.read_bytes())
         key = certificate.public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         where = Location(str(path))
-        raise ColvertError(Code.USAGE, "not a PEM certificate", where=where) from error
+        what = "not a PEM certificate, or one with an unknown algorithm"
+        raise ColvertError(Code.USAGE, what, where=where) from error
     if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
         what = "a certificate for programs and root hashes requires an RSA key of at least 2048 bits"
         raise ColvertError(Code.USAGE, what, where=Location(str(path)))

@@ -18,7 +18,9 @@ EXITS: Mapping[Exit, str] = {
     Exit.OK: "Success, or nothing to do.",
     Exit.BUILD: "The input was valid, but a step failed; see the log or the output of the machine.",
     Exit.INPUT: "The command did not start: fix the manifest, the command line or this machine first.",
+    Exit.HANGUP: "Ended by SIGHUP, such as a closed terminal; cleaned up as after Ctrl-C.",
     Exit.INTERRUPTED: "Interrupted by Ctrl-C. Finished stages are in the store.",
+    Exit.TERMINATED: "Ended by SIGTERM; cleaned up as after Ctrl-C.",
 }
 CODES: Mapping[Code, str] = {
     Code.MANIFEST_MISSING: "The manifest cannot be read.",
@@ -58,6 +60,8 @@ CODES: Mapping[Code, str] = {
     Code.TOO_LARGE: "An output exceeds its size limit.",
     Code.BOOT_FAILED: "A machine did not boot, or its console shows errors.",
     Code.AUDIT_FAILED: "An image has findings that its policy does not allow, or the policy is out of date.",
+    Code.OUTPUT: "Standard output cannot be written: full, or closed.",
+    Code.UNFORESEEN: "A mistake of Colvert's own; the hint names a file to report it with.",
 }
 KINDS: Mapping[Kind, tuple[str, str]] = {
     Kind.PLANNED: ("total", "The packages are resolved."),
