@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from builder.boot.base import BootFiles, Loader
 from builder.errors import Code, ColvertError
+from builder.quantities import MIB
 from builder.tools.esp import make_fat
 
-MIB = 1 << 20
 # for the file system itself, and the loader's small files
 SPARE = 4 * MIB
 

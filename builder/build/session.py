@@ -163,11 +163,7 @@ class Session:
                 where=self.loaded.origin(("kernel", "package")),
                 hint="use a package (and version) from the output of colvert plan",
             )
-        # the kernel's ebuild merges *.config; Yocto's fragments, and others', are called otherwise
-        files = {
-            f"{number:02}-{item.path.name.removesuffix('.config')}.config": item.path
-            for number, item in enumerate(kernel.fragments)
-        }
+        files = {fragment_name(n, item.path.name): item.path for n, item in enumerate(kernel.fragments)}
         return {node.cpv: ingest_files(self.store, "fragments", files)}
 
     def build_packages(self, wanted: Iterable[str] | None = None) -> dict[str, Entry]:
@@ -355,3 +351,8 @@ def _room_left(home: Home) -> None:
             f"{home.root} has {free >> 20} MiB free, and a build may need {SPACE_NEEDED >> 20} MiB",
             hint="run colvert store prune --size 5G, or choose another directory with --home",
         )
+
+
+def fragment_name(number: int, name: str) -> str:
+    """The file as which the kernel's ebuild gets a fragment: it merges *.config, and others say *.cfg."""
+    return f"{number:02}-{name.removesuffix('.config')}.config"

@@ -1,6 +1,6 @@
 """Error reporting and exit codes shared by all commands.
 
-Imports nothing but click: `colvert sign` runs where little else is installed.
+Needs no package but click: `colvert sign` runs where little else is installed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _status(command: click.Command, name: str) -> int:
-    as_json = "--json" in sys.argv[1:]
+    words = sys.argv[1:]
+    as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     try:
         left = command(prog_name=name, standalone_mode=False)
         return left if isinstance(left, int) else Exit.OK

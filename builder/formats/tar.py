@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +63,8 @@ class _Same:
     def _digest(self, path: Path) -> str:
         found = self._digests.get(path)
         if found is None:
-            found = self._digests[path] = digest_file(path)
+            with _readable(path):
+                found = self._digests[path] = digest_file(path)
         return found
 
 
@@ -82,10 +85,24 @@ def _add(archive: tarfile.TarFile, name: str, path: Path, epoch: int | None, sam
             archive.addfile(member)
             return
         member.size = status.st_size
-        with path.open("rb") as content:
+        with _readable(path), path.open("rb") as content:
             archive.addfile(member, content)
     else:
         raise ColvertError(Code.IMAGE_INVALID, f"{name} is not a file, directory or symbolic link")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A file that not even its owner may read, such as Debian's /etc/shadow-: its owner may for a moment."""
+    status = os.lstat(path)
+    if status.st_mode & stat.S_IRUSR or status.st_uid != os.geteuid() or os.geteuid() == 0:
+        yield
+        return
+    path.chmod(stat.S_IMODE(status.st_mode) | stat.S_IRUSR)
+    try:
+        yield
+    finally:
+        path.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _member(name: str, status: os.stat_result, epoch: int | None) -> tarfile.TarInfo:

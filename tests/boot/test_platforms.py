@@ -98,11 +98,15 @@ def disk(place: Place, targets: Targets, host: Host) -> Iterator[Path]:
         return
     folder = host.machines / "unpacked"
     folder.mkdir(parents=True)
-    with tarfile.open(file) as archive:
-        [member] = [one for one in archive if one.name.endswith(place.member)]
-        archive.extract(member, folder, filter="data")
-    yield folder / member.name
-    shutil.rmtree(folder)
+    try:
+        with tarfile.open(file) as archive:
+            [member] = [one for one in archive if one.name.endswith(place.member)]
+            # Python before 3.11.4 has no filters
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extract(member, folder)
+        yield folder / member.name
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

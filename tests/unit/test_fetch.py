@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from builder.errors import Code, ColvertError, Location
+from builder.packages import fetch
 from builder.packages.fetch import Distfile, Fetcher, distfiles, read_manifest
 from builder.pipeline.events import Events
 from tests.server import Files, serve
@@ -98,6 +100,18 @@ def test_one_bad_address_does_not_condemn_its_host(tmp_path: Path, server: Files
     server.behave["away"] = lambda handler: handler.answer(302, "", Location="http://127.0.0.1:9/x")
     wanted = pinned(*(f"{server.url}/{name}" for name in ("loop", "away", "good")))
     assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
+
+
+def test_a_host_that_stays_silent_is_asked_for_two_files_at_most(
+    tmp_path: Path, server: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", urllib3.Timeout(connect=5, read=0.2))
+    server.behave["silent"] = lambda handler: handler.server_of.ended.wait(5) and None
+    get = fetcher(tmp_path, server)
+    for number in (1, 2, 3):
+        with pytest.raises(ColvertError):
+            get.fetch(pinned(f"{server.url}/{number}/silent"))
+    assert {line.split("/")[1] for line in server.asked} == {"1", "2"}
 
 
 @pytest.mark.parametrize("prefix", ["fetch+", "mirror+"])

@@ -50,3 +50,19 @@ def test_equal_files_are_links_unless_their_modes_differ(tmp_path: Path) -> None
     write_tar(root, tmp_path / "2.tar", epoch=5)
     with tarfile.open(tmp_path / "2.tar") as archive:
         assert archive.getmember("a/y").isreg()
+
+
+def test_a_file_that_its_owner_may_not_read(tmp_path: Path) -> None:
+    """Debian's /etc/shadow-, in an ordinary user's SDK; its mode stays, in the stream too."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    for name in ("gshadow-", "shadow-"):
+        (folder / name).write_text("secret")
+        (folder / name).chmod(0)
+    write_tar(folder, tmp_path / "root.tar", epoch=0)
+    with tarfile.open(tmp_path / "root.tar") as archive:
+        assert [(one.name, one.mode) for one in archive][1:] == [("gshadow-", 0), ("shadow-", 0)]
+        content = archive.extractfile("gshadow-")
+        assert content is not None
+        assert content.read() == b"secret"
+    assert (folder / "shadow-").stat().st_mode & 0o777 == 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 
 import pytest
 
-from builder.build.session import Session, mending
+from builder.build.session import Session, fragment_name, mending
 from builder.errors import Code, ColvertError
 from builder.manifest.load import load
 from builder.packages.overlay import Overlay, Settings
@@ -87,3 +87,10 @@ def test_a_session_forgets_no_more_than_it_knows(tmp_path: Path, overlay: Overla
     before = session.overlays
     session.forget()
     assert session.overlays != before
+
+
+@pytest.mark.parametrize("name", ["net.config", "net.cfg", "net"])
+def test_fragments_are_merged_whatever_they_are_called(name: str) -> None:
+    made = fragment_name(3, name)
+    assert made.startswith("03-net")
+    assert PurePath(made).match("*.config")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 STATE = "var/lib/colvert/update"
+# the client of a machine is root's: an ordinary user is it in a user namespace
+AS_ROOT = [] if os.geteuid() == 0 else [shutil.which("unshare") or "unshare", "--user", "--map-root-user"]
 # Starts the words given and says last how many KiB they had resident at most. What pytest has counts
 # for whatever it starts itself, so this stands between.
 MEASURE = """
@@ -50,7 +54,7 @@ class Machine:
         there.write_bytes(data.encode() if isinstance(data, str) else data)
 
     def call(self, *words: str) -> Answer:
-        command = [*self.program, "--json", "--root", str(self.root), *words]
+        command = [*AS_ROOT, *self.program, "--json", "--root", str(self.root), *words]
         done = subprocess.run(
             [sys.executable, "-S", "-E", "-c", MEASURE, *command],
             capture_output=True,
