@@ -18,7 +18,7 @@ from builder.machine.accel import Accel
 from builder.machine.files import Host
 from builder.machine.qemu import MachineSpec
 from builder.machine.snapshots import warm as restored
-from builder.pipeline.store import Entry
+from builder.pipeline.entry import Entry
 from builder.sandbox.sdk import Sdk
 from tests import prepare
 from tests.build.places import open_place

@@ -26,12 +26,13 @@ from builder.build.session import Request, Session, open_session
 from builder.build.tree import REPORT, SIDE, TREE
 from builder.build.usr import USR, VERITY
 from builder.machine.credentials import checkout_key
+from builder.pipeline.directories import discard
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Events
 from builder.pipeline.files import hidden_from_git
 from builder.pipeline.index import digest, survey
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.progress import PlainLines
-from builder.pipeline.store import Entry, discard
 from builder.platforms import PLATFORMS
 from builder.tools.uki import UkiParts
 from tests.clients.root import Clients, ensure_clients

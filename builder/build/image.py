@@ -18,9 +18,10 @@ from builder.build.targets import choose
 from builder.build.trusted_keys import check_update
 from builder.build.usr import ROOT_HASH
 from builder.errors import Code, ColvertError, Location
+from builder.pipeline.entry import Entry
 from builder.pipeline.lock import held
 from builder.pipeline.scheduler import Job, closure
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Platform
 from builder.signing.attach import LOCK
 from builder.signing.boot_signatures import UNSIGNED as NO_SIGNATURES

@@ -24,9 +24,10 @@ from builder.describe.inventory import (
 )
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.artifact import Artifact, Part
+from builder.pipeline.entry import DATA
 from builder.pipeline.index import from_bytes
 from builder.pipeline.stage import Stage, Work
-from builder.pipeline.store import DATA, INDEX
+from builder.pipeline.store import INDEX
 
 OS_RELEASE = "usr/lib/os-release"
 

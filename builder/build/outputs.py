@@ -18,11 +18,13 @@ from pathlib import Path
 
 from builder.errors import ColvertError
 from builder.pipeline.checkout import checkout
+from builder.pipeline.directories import discard, sync_file_system
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.files import sync_directory, write_atomic
 from builder.pipeline.index import Item, Type, digest, survey
 from builder.pipeline.key import digest_bytes, walk
-from builder.pipeline.store import Entry, Store, discard, sync_file_system
+from builder.pipeline.store import Store
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,13 @@ from builder.packages.repository import check_distinct, check_masters, check_pro
 from builder.pipeline.artifact import Artifact
 from builder.pipeline.code import CACHE as CODE_CACHE
 from builder.pipeline.code import CodeDigests
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.executor import Executor
 from builder.pipeline.index import Type
 from builder.pipeline.ingest import ingest_files
 from builder.pipeline.scheduler import Scheduler, machine_capacity
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 from builder.sandbox.doctor import require_namespaces
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk, ensure_sdk

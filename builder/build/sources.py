@@ -24,10 +24,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from builder.errors import Code, ColvertError, Location, raise_all
+from builder.pipeline.directories import discard
 from builder.pipeline.key import digest_file, walk
 from builder.pipeline.lock import held
 from builder.pipeline.reading import kind_of, read_regular
-from builder.pipeline.store import discard
 from builder.pipeline.validation import first_mistake
 from builder.sandbox.debian import unpack_root
 from builder.sandbox.home import Home

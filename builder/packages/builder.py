@@ -18,8 +18,9 @@ from builder.packages.package import IMAGE, VDB, Dependency, Package
 from builder.packages.plan import Node, Overlays, Plan
 from builder.packages.recipe import Recipes
 from builder.pipeline.artifact import Artifact
+from builder.pipeline.entry import Entry
 from builder.pipeline.scheduler import Entries, Job, Scheduler, Weight, closure, with_paths
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 
 # more packages at once than cores, since configure scripts leave cores idle; the compile slots keep
 # the number of compilers down

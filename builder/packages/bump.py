@@ -19,10 +19,10 @@ from builder.packages.fetch import DEBIAN, Fetcher, manifest_line
 from builder.packages.manifest_file import read_lines, renew
 from builder.packages.overlay import Overlay
 from builder.packages.plan import Node
+from builder.pipeline.directories import discard
 from builder.pipeline.files import write_atomic
 from builder.pipeline.key import digest_file, digest_tree, digest_value
 from builder.pipeline.lock import held
-from builder.pipeline.store import discard
 from builder.sandbox.home import Home
 from builder.sandbox.proxies import environment
 from builder.sandbox.run import Bind, hand_over, run

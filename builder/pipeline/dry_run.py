@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from builder.pipeline.artifact import Artifact
+from builder.pipeline.entry import Entry, Record
 from builder.pipeline.executor import Executor
 from builder.pipeline.scheduler import Job, order
 from builder.pipeline.stage import Stage, uses
-from builder.pipeline.store import Entry, Record, Store
+from builder.pipeline.store import Store
 
 # the inputs that other stages make
 DEPENDENCY = re.compile(

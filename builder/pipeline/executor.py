@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from builder.errors import ColvertError
 from builder.pipeline import stage as stages
 from builder.pipeline.code import CodeDigests
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.stage import Local, Phase, Stage, Toolchain, Work
-from builder.pipeline.store import Entry, Store, now
+from builder.pipeline.store import Store, now
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from builder.errors import Code, ColvertError, raise_all
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Kind
 from builder.pipeline.executor import Executor as StageExecutor
 from builder.pipeline.stage import Stage
-from builder.pipeline.store import Entry
 
 Entries = Mapping[str, Entry]
 

@@ -13,81 +13,32 @@ afterwards. Nothing handed out is the store itself: outputs and sysroots are ref
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from builder.errors import Code, ColvertError, Location
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.checkout import checkout
+from builder.pipeline.directories import discard, make_read_only, sizes, sync_file_system, tree_size
+from builder.pipeline.entry import DATA, Entry, Record
 from builder.pipeline.files import open_regular, sync_directory, write_atomic
-from builder.pipeline.index import Item, Type, below, digest, from_bytes, part_digests, survey, to_bytes
-from builder.pipeline.key import digest_bytes, walk
-from builder.pipeline.lock import held, lock
+from builder.pipeline.index import Item, below, digest, from_bytes, part_digests, survey, to_bytes
+from builder.pipeline.key import digest_bytes
+from builder.pipeline.leases import Leases
+from builder.pipeline.lock import held
 
 FORMAT = "2"
-DATA, INDEX = "data", "index"
+INDEX = "index"
 # between two looks at a lock that another process holds
 WAIT_SECONDS = 0.2
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-class Record(BaseModel):
-    """A stage that ran: what its key was made of, and what came out."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    stage: str
-    label: str
-    inputs: dict[str, str]
-    digest: str
-    # digest of each name at the top of the artifact
-    parts: dict[str, str]
-    # artifacts that the stage read, by digest
-    uses: tuple[str, ...] = ()
-    size: int
-    seconds: float
-    created: float
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One artifact in the store, and the record of the stage that made it."""
-
-    path: Path
-    record: Record
-
-    @property
-    def out(self) -> Path:
-        """The artifact's files; read-only, and not compared with the digest (`Store.path` does)."""
-        return self.path / DATA
-
-    @property
-    def digest(self) -> str:
-        """Digest of the artifact: what consumers are keyed by."""
-        return self.record.digest
-
-    @property
-    def artifact(self) -> Artifact:
-        return Artifact(self.record.stage, self.record.digest)
-
-    def part(self, name: str) -> Part:
-        """A file or directory at the top of the artifact."""
-        return Part(self.artifact, name, self.record.parts[name])
-
-    def parts(self) -> dict[str, Part]:
-        """All of them, by name."""
-        return {name: self.part(name) for name in self.record.parts}
 
 
 class Store:
@@ -102,8 +53,7 @@ class Store:
         self._indexes: dict[str, list[Item]] = {}
         self._named: dict[str, dict[str, Item]] = {}
         self._mutex = threading.Lock()
-        self._lease = root / "leases" / uuid.uuid4().hex
-        self._lease_fd: int | None = None
+        self._leases = Leases(root / "leases")
 
     # --- looking up -----------------------------------------------------------
 
@@ -261,8 +211,8 @@ class Store:
     @contextmanager
     def workdir(self) -> Iterator[Path]:
         """A fresh directory on the store's file system, gone afterwards; alive as long as our lease."""
-        self._hold_lease()
-        path = self.root / "tmp" / f"{self._lease.name}-{uuid.uuid4().hex[:12]}"
+        self._leases.hold()
+        path = self.root / "tmp" / f"{self._leases.own.name}-{uuid.uuid4().hex[:12]}"
         path.mkdir(mode=0o755)
         try:
             yield path
@@ -277,7 +227,7 @@ class Store:
             out.rename(place / DATA)
             items = survey(place / DATA)
             artifact = Artifact(kind, digest(items))
-            _make_read_only(place / DATA, items)
+            make_read_only(place / DATA, items)
             (place / INDEX).write_bytes(to_bytes(items))
             sync_file_system(place)
             # one that prunes has not yet looked at the leases, or is done
@@ -300,7 +250,7 @@ class Store:
                 if not target.exists():
                     raise
             if self._whole(target, target.name):
-                if _sizes(target / DATA) != _sizes(place / DATA):
+                if sizes(target / DATA) != sizes(place / DATA):
                     raise ColvertError(
                         Code.STORE_CORRUPT,
                         "two artifacts of different sizes have one digest, so neither can be trusted",
@@ -388,7 +338,7 @@ class Store:
         """Delete what killed builds left in tmp/ and locks/, and what was set aside before `older_than`."""
         # listed before the leases: a build that begins meanwhile has its lease first
         found = list((self.root / "tmp").iterdir())
-        alive = {path.name for path in (self.root / "leases").iterdir()}
+        alive = self._leases.holders()
         for path in found:
             if path.name.partition("-")[0] not in alive:
                 discard(path)
@@ -423,34 +373,17 @@ class Store:
             # overlayfs does not rename directories of a lower layer (EXDEV)
             shutil.move(path, away)
 
-    # --- leases ---------------------------------------------------------------
-
-    def _hold_lease(self) -> None:
-        with self._mutex:
-            if self._lease_fd is None:
-                self._lease_fd = lock(self._lease)
-
     def _pin(self, name: str) -> None:
         """Note a key or digest as used by this process, and when."""
-        self._hold_lease()
-        assert self._lease_fd is not None
-        os.write(self._lease_fd, f"{name}\n".encode())
+        self._leases.add(name)
         for path in (self._record(name), self._object(name)):
             with suppress(OSError):
                 os.utime(path)
 
     def _leased(self) -> set[str]:
-        """The keys and digests of running builds; leases of dead ones are removed."""
-        names: set[str] = set()
-        for path in (self.root / "leases").iterdir():
-            if path == self._lease:
-                names.update(path.read_text().split())
-                continue
-            with held(path, wait=False, keep=False) as free:
-                if not free:
-                    names.update(path.read_text().split())
-        digests = {self._digest_of(name) for name in names}
-        return names | digests
+        """The keys of running builds, and the digests of what these keys name."""
+        names = self._leases.names()
+        return names | {self._digest_of(name) for name in names}
 
     def _digest_of(self, key: str) -> str:
         entry = self._load(self._record(key))
@@ -545,56 +478,6 @@ def _retire(root: Path) -> None:
             for name in ("objects", "leases", "tmp"):
                 with suppress(FileNotFoundError):
                     (root / name).rename(away / name)
-
-
-def _make_read_only(root: Path, items: Iterable[Item]) -> None:
-    """Take every right to write away; the index has the true modes."""
-    for item in items:
-        if item.type is Type.FILE:
-            os.chmod(root / item.name, 0o555 if item.mode & 0o111 else 0o444)
-        elif item.type is Type.DIRECTORY:
-            os.chmod(root / item.name, 0o755)
-    os.chmod(root, 0o755)
-
-
-def sync_file_system(path: Path) -> None:
-    """Write everything of a file system to its disk (syncfs(2)): one call for thousands of files."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if _LIBC.syncfs(fd):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(fd)
-
-
-def _sizes(root: Path) -> list[tuple[str, int]]:
-    """The files of a directory with their sizes."""
-    return [(name, one.stat().st_size) for name, one in walk(root) if one.is_file(follow_symlinks=False)]
-
-
-def tree_size(root: Path) -> int:
-    """Bytes that a directory takes on disk, sparse files as they are."""
-    return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for _, entry in walk(root))
-
-
-def discard(path: Path) -> None:
-    """Delete a file or a directory, also one with directories that forbid it."""
-    if path.is_file() or path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    if not path.exists():
-        return
-    try:
-        shutil.rmtree(path)
-    except OSError:
-        with suppress(OSError):
-            os.chmod(path, 0o700)
-        for directory, names, _ in os.walk(path):
-            for name in names:
-                with suppress(OSError):
-                    os.chmod(os.path.join(directory, name), 0o700, follow_symlinks=False)
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def now() -> float:

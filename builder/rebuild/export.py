@@ -15,8 +15,8 @@ from builder.build.sources import INDEX, Index, survey
 from builder.errors import Code, ColvertError
 from builder.formats.tar import write_tar
 from builder.packages.fetch import Distfile
+from builder.pipeline.directories import discard
 from builder.pipeline.events import Event, Events, Kind
-from builder.pipeline.store import discard
 from builder.rebuild.inputs import copy_inputs, copy_project
 from builder.sandbox.pypi import download
 from builder.sandbox.sdk import recipe_digest

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from builder.formats.gpt import SECTOR
+from builder.pipeline.entry import Entry
 from builder.pipeline.key import digest_content, walk
-from builder.pipeline.store import Entry
 
 CHUNK = 1 << 20
 TELL = 20

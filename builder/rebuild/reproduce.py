@@ -21,9 +21,11 @@ from pydantic import BaseModel, ConfigDict
 
 from builder.build.session import SPACE_NEEDED, Session
 from builder.errors import Code, ColvertError, Exit
+from builder.pipeline.directories import discard
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event
 from builder.pipeline.key import walk
-from builder.pipeline.store import Entry, Store, discard
+from builder.pipeline.store import Store
 from builder.rebuild.diffoscope import explain
 from builder.rebuild.inputs import copy_inputs, copy_project
 from builder.rebuild.outputs import Output, compare, unlike_files

@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from builder.build.image import build_images
 from builder.build.session import Request, Session, open_session
 from builder.errors import ColvertError
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 from builder.sandbox import run as sandbox
 
 

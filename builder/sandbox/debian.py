@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builder.errors import Code, ColvertError
+from builder.pipeline.directories import discard
 from builder.pipeline.lock import held
-from builder.pipeline.store import discard
 from builder.sandbox.proxies import environment
 from builder.sandbox.run import hand_over, require, run, sandbox_id
 from builder.texts import public_error

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from builder.errors import Code, ColvertError
 from builder.pipeline import index
+from builder.pipeline.directories import discard
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.key import digest_file, digest_value
 from builder.pipeline.lock import held
-from builder.pipeline.store import discard
 from builder.sandbox.debian import OPTIONS, SUITE, UNPACK, make_root, package_names
 from builder.sandbox.home import Home
 from builder.sandbox.pypi import download

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Code, ColvertError, Location
-from builder.pipeline.store import discard
+from builder.pipeline.directories import discard
 from builder.signing.boot_signatures import BootSignatures, SignedRootHash
 from builder.signing.phases import STATE, Build, boot_request, read_build, write, write_envelopes
 from builder.signing.pkcs7 import merge

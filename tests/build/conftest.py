@@ -14,10 +14,11 @@ from builder.packages.fetch import Fetcher
 from builder.packages.overlay import Overlay, Settings
 from builder.packages.plan import FILE as PLAN
 from builder.packages.plan import Overlays, Plan, Resolve
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events
 from builder.pipeline.executor import Executor
 from builder.pipeline.scheduler import Scheduler, machine_capacity
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 from builder.sandbox.home import Home, open_home, set_slots
 from builder.sandbox.sdk import Sdk
 from tests.build.places import open_place

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.formats.gpt import SECTOR
-from builder.pipeline.store import discard
+from builder.pipeline.directories import discard
 from builder.tools.workspace import bench
 
 

@@ -18,8 +18,8 @@ from builder.build.session import Session
 from builder.build.tree import REPORT, TREE
 from builder.cli.main import cli
 from builder.packages.package import IMAGE
+from builder.pipeline.entry import Entry
 from builder.pipeline.key import walk
-from builder.pipeline.store import Entry
 from builder.sandbox.sdk import Sdk
 from tests.build.places import workplace
 from tests.conftest import ROOT

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from builder.build.session import Request, Session, open_session
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Events
-from builder.pipeline.store import Entry
 from builder.rebuild.reproduce import MEMORY, Report, Wish, reproduce
 from builder.sandbox.sdk import Sdk
 from tests.build.conftest import COLVERT, HEAD, Workshop

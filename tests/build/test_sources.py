@@ -16,8 +16,8 @@ import pytest
 from builder.build.lockfile import PROJECT, read_lock
 from builder.build.session import Session
 from builder.build.sources import open_sources
+from builder.pipeline.entry import Entry
 from builder.pipeline.key import digest_content, digest_file, walk
-from builder.pipeline.store import Entry
 from builder.rebuild.export import export_sources
 from builder.rebuild.reproduce import hand_to
 from builder.sandbox.run import sandbox_id

@@ -19,12 +19,13 @@ from builder.build.session import Session
 from builder.build.targets import read_settings
 from builder.errors import Code, ColvertError
 from builder.formats.gpt import Contents
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events, Kind
 from builder.pipeline.executor import Executor
 from builder.pipeline.index import digest, survey
 from builder.pipeline.scheduler import Job, Scheduler, closure, machine_capacity
 from builder.pipeline.stage import Stage, Work
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 from builder.platforms import PLATFORMS, Context, Need, Platform, Settings
 from builder.platforms.base import Job as PlatformJob
 from builder.tools.oem import make_oem

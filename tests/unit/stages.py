@@ -12,10 +12,11 @@ from typing import ClassVar
 from builder.errors import Code, ColvertError
 from builder.pipeline.artifact import Artifact, Part
 from builder.pipeline.code import CodeDigests
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events
 from builder.pipeline.executor import Executor
 from builder.pipeline.stage import Local, Stage, Work
-from builder.pipeline.store import Entry, Store
+from builder.pipeline.store import Store
 
 # read once for all tests
 CODE = CodeDigests()

@@ -8,8 +8,9 @@ import pytest
 
 from builder.arch import ARCHITECTURES, X86_64
 from builder.boot import DEFAULT_LOADER, LOADERS, BootFiles, Firmware
-from builder.boot.esp import MIB, make_esp
+from builder.boot.esp import make_esp
 from builder.errors import Code, ColvertError
+from builder.quantities import MIB
 
 SYSTEMD_BOOT = LOADERS["systemd-boot"]
 

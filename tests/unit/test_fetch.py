@@ -14,7 +14,7 @@ from builder.errors import Code, ColvertError, Location
 from builder.packages import fetch
 from builder.packages.fetch import Distfile, Fetcher, distfiles, read_manifest
 from builder.pipeline.events import Events
-from tests.server import Files, serve
+from tests.server import Files, Handler, serve
 
 DATA = bytes(range(256)) * 4096
 
@@ -102,11 +102,15 @@ def test_one_bad_address_does_not_condemn_its_host(tmp_path: Path, server: Files
     assert fetcher(tmp_path, server).fetch(wanted).read_bytes() == DATA
 
 
+def silent(handler: Handler) -> None:
+    handler.server_of.ended.wait(5)
+
+
 def test_a_host_that_stays_silent_is_asked_for_two_files_at_most(
     tmp_path: Path, server: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "TIMEOUT", urllib3.Timeout(connect=5, read=0.2))
-    server.behave["silent"] = lambda handler: handler.server_of.ended.wait(5) and None
+    server.behave["silent"] = silent
     get = fetcher(tmp_path, server)
     for number in (1, 2, 3):
         with pytest.raises(ColvertError):

@@ -13,11 +13,12 @@ import pytest
 
 from builder.errors import Code, ColvertError
 from builder.pipeline.code import CodeDigests
+from builder.pipeline.directories import discard
 from builder.pipeline.ingest import ingest_tree
 from builder.pipeline.lock import held
 from builder.pipeline.scheduler import Capacity, Job, Scheduler, Weight
 from builder.pipeline.stage import Stage, Work
-from builder.pipeline.store import Store, discard
+from builder.pipeline.store import Store
 from tests.unit.stages import Files, executor
 
 

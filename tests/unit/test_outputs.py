@@ -15,9 +15,9 @@ from builder.build.image import check_folders
 from builder.build.outputs import Deliveries, deliver_file
 from builder.build.session import mending
 from builder.errors import Code, ColvertError
+from builder.pipeline.entry import Entry
 from builder.pipeline.events import Event, Events
 from builder.pipeline.executor import Executor
-from builder.pipeline.store import Entry
 from builder.sandbox import home as home_module
 from builder.sandbox.doctor import examine, require_namespaces
 from builder.sandbox.home import open_home, set_slots

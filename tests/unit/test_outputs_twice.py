@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.pipeline.entry import DATA, Entry, Record
 from builder.pipeline.index import digest, part_digests, survey
-from builder.pipeline.store import DATA, Entry, Record
 from builder.rebuild.outputs import compare, compare_trees, first_difference, summary
 from builder.rebuild.variation import list_backwards
 

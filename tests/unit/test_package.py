@@ -27,11 +27,11 @@ from builder.packages.package import (
     log_path,
 )
 from builder.packages.portage.config import Repository
+from builder.pipeline.entry import Entry
 from builder.pipeline.executor import Executor
 from builder.pipeline.ingest import ingest_texts
 from builder.pipeline.key import digest_tree
 from builder.pipeline.stage import Stage, Work
-from builder.pipeline.store import Entry
 from builder.sandbox.run import Command, command
 from tests.unit.stages import NoSdk, damage, executor
 

@@ -13,10 +13,11 @@ from builder.packages.builder import Builder
 from builder.packages.fetch import Fetcher
 from builder.packages.overlay import Overlay, Settings
 from builder.packages.plan import Node, Plan, Resolve
+from builder.pipeline.entry import Entry, Record
 from builder.pipeline.events import Events
 from builder.pipeline.ingest import ingest_files
 from builder.pipeline.stage import key
-from builder.pipeline.store import Entry, Record, Store
+from builder.pipeline.store import Store
 
 EBUILD = "app-misc/one/one-1.ebuild"
 FILES = {

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from builder.errors import Code, ColvertError
 from builder.pipeline import store as store_module
+from builder.pipeline.directories import sync_file_system
+from builder.pipeline.entry import DATA
 from builder.pipeline.events import Event, Kind
 from builder.pipeline.index import to_bytes
 from builder.pipeline.key import digest_bytes, digest_content, digest_tree, digest_value, walk
-from builder.pipeline.store import DATA, INDEX, Store
+from builder.pipeline.store import INDEX, Store
 from tests.unit.stages import Copy, Failing, Files, Text, executor
 
 PROJECT = Path(__file__).parents[2]
@@ -237,7 +239,7 @@ def snapshot(place: Path) -> list[tuple[str, int, int]]:
 def order(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, object]]]:
     """What was synced and renamed, in order: (what, path, its content then)."""
     seen: list[tuple[str, str, object]] = []
-    sync, rename, fsync = store_module.sync_file_system, os.rename, os.fsync
+    sync, rename, fsync = sync_file_system, os.rename, os.fsync
 
     def synced(path: Path) -> None:
         sync(path)

@@ -15,10 +15,11 @@ import pytest
 from builder.build.session import mending
 from builder.errors import Code, ColvertError
 from builder.pipeline.artifact import Part
+from builder.pipeline.entry import Entry, Record
 from builder.pipeline.events import Event, Events
 from builder.pipeline.index import from_bytes, to_bytes
 from builder.pipeline.key import digest_tree
-from builder.pipeline.store import FORMAT, INDEX, Entry, Record, Store
+from builder.pipeline.store import FORMAT, INDEX, Store
 from tests.build.places import workplace
 from tests.unit.stages import Copy, Files, Text, damage, executor, remove, writable
 

@@ -319,7 +319,7 @@ def test_an_artifact_of_many_files_is_pruned_whole(tmp_path: Path) -> None:
     run = executor(tmp_path)
     run.obtain(Files({f"{number}/file": str(number) for number in range(20)}))
     script = PRUNE.replace("len(", "len([*").replace("older_than=2e9)))", "older_than=2e9)]))")
-    os.close(run.store._lease_fd or -1)  # as if this process had ended
+    os.close(run.store._leases.hold())  # as if this process had ended
     assert python(script, tmp_path) == "1"
     assert objects(tmp_path) == set()
     assert names(tmp_path, "tmp") == []
