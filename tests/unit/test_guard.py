@@ -17,6 +17,10 @@ MAIN = "from builder.cli.main import main; main()"
 GUARDED = """
 import os, signal, sys, click
 from builder.cli.failures import {names}
+# a job in the background, or under nohup, hands down that they are ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for one in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(one, signal.SIG_DFL)
 @click.command(context_settings={{"ignore_unknown_options": True}})
 @click.argument("words", nargs=-1)
 def command(words):
@@ -82,7 +86,7 @@ def test_an_unforeseen_exception_is_a_sentence_and_a_file() -> None:
     assert "Traceback" in told and "ValueError" in told and "hunter2" not in told
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_clean_up(number: signal.Signals, tmp_path: Path) -> None:
     body = f"""
     from tempfile import TemporaryDirectory
@@ -90,6 +94,13 @@ def test_signals_clean_up(number: signal.Signals, tmp_path: Path) -> None:
         os.kill(os.getpid(), {int(number)}); signal.pause()"""
     assert guarded(body).returncode == 128 + number
     assert os.listdir(tmp_path) == []
+
+
+def test_nohup_goes_on() -> None:
+    body = "os.kill(os.getpid(), signal.SIGHUP); print('went on')"
+    before = "signal.signal(one, signal.SIG_DFL)"
+    code = GUARDED.replace(before, "signal.signal(one, signal.SIG_IGN)").format(names="run", body=body)
+    assert start(code).stdout == "went on\n"
 
 
 @pytest.mark.parametrize("shell", ['"$@" </dev/null', '"$@" <&-'])
